@@ -1,0 +1,82 @@
+#include "clinux.h"
+
+#include <sys/syscall.h>
+
+#ifndef SYS_pidfd_send_signal
+#define SYS_pidfd_send_signal 424
+#endif
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+#ifndef RWF_NOWAIT
+#define RWF_NOWAIT 8
+#endif
+
+int clinux_sigprocmask(int how, const uint64_t *set, uint64_t *old) {
+  return (int)syscall(SYS_rt_sigprocmask, how, set, old, sizeof(uint64_t));
+}
+
+int clinux_signalfd(uint64_t mask) {
+  return (int)syscall(SYS_signalfd4, -1, &mask, sizeof mask, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+int clinux_default_action(int signal) {
+  struct sigaction old, act;
+  memset(&act, 0, sizeof act);
+  act.sa_handler = SIG_DFL;
+  if (sigaction(signal, &act, &old) < 0) return -1;
+  return old.sa_handler == SIG_IGN;
+}
+
+int clinux_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
+
+int clinux_pidfd_send_signal(int pidfd, int signal) {
+  return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
+}
+
+int clinux_wait(idtype_t type, id_t id, struct clinux_child *child, int options) {
+  siginfo_t info;
+  info.si_pid = 0;  // waitid(2): WNOHANG with nothing to tell leaves it as it was on some kernels
+  int result = waitid(type, id, &info, options);
+  if (result < 0) return result;
+  child->pid = info.si_pid;
+  child->code = info.si_code;
+  child->status = info.si_status;
+  return 0;
+}
+
+pid_t clinux_launch(const struct clinux_launch *launch) {
+  pid_t pid = fork();
+  if (pid != 0) return pid;
+  // From here on only async-signal-safe calls. Every signal is still blocked, SIGTTOU among them, which is
+  // what lets tcsetpgrp(3) work from a process group in the background.
+  if (launch->new_session)
+    setsid();
+  else
+    setpgid(0, 0);
+  if (launch->terminal >= 0) tcsetpgrp(launch->terminal, getpid());
+  if (launch->ignore_sigchld) signal(SIGCHLD, SIG_IGN);
+  clinux_sigprocmask(SIG_SETMASK, &launch->signal_mask, NULL);
+  execvp(launch->argv[0], launch->argv);
+  int error = errno;
+  ssize_t ignored = write(launch->report, &error, sizeof error);
+  (void)ignored;
+  _exit(error == ENOENT ? 127 : 126);
+}
+
+ssize_t clinux_write_nowait(int fd, const void *bytes, size_t count) {
+  // MSG_DONTWAIT for sockets, RWF_NOWAIT for pipes; O_NONBLOCK would change the description that the
+  // service shares with us. What knows neither (a terminal) is asked by poll(2) first.
+  ssize_t sent = send(fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sent >= 0 || errno != ENOTSOCK) return sent;
+  struct pollfd ready = {.fd = fd, .events = POLLOUT};
+  if (poll(&ready, 1, 0) == 0) {
+    errno = EAGAIN;
+    return -1;
+  }
+  struct iovec vector = {.iov_base = (void *)bytes, .iov_len = count};
+  // RWF_NOWAIT with offset -1 is write(2) at the current position, preadv2(2).
+  ssize_t written = syscall(SYS_pwritev2, fd, &vector, 1, -1L, -1L, RWF_NOWAIT);
+  if (written >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL && errno != ESPIPE)) return written;
+  return write(fd, bytes, count);
+}

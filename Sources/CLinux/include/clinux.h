@@ -1,0 +1,87 @@
+// The kernel's and libc's names that Swift cannot import: variadic calls, function-like macros, unions,
+// and system calls for which libc has no wrapper. Nothing here decides anything.
+#pragma once
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/filter.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+// errno is a macro.
+static inline int clinux_errno(void) { return errno; }
+
+// environ is a global, which Swift calls unsafe to share.
+extern char **environ;
+static inline char **clinux_environ(void) { return environ; }
+
+// Variadic calls.
+static inline int clinux_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
+static inline int clinux_set_nonblocking(int fd) {
+  int flags = fcntl(fd, F_GETFL);
+  return flags < 0 ? flags : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+static inline int clinux_prctl(int option, unsigned long argument) { return prctl(option, argument, 0, 0, 0); }
+
+// Signals as the kernel has them, a mask of 64 bits: libc's sigset_t functions leave out the real-time
+// signals that the C library keeps for itself (32 to 34), which an init must forward like any other.
+int clinux_sigprocmask(int how, const uint64_t *set, uint64_t *old);
+int clinux_signalfd(uint64_t mask);
+// Gives the signal its default action; 1 when it was ignored before, 0 when not, -1 with errno.
+int clinux_default_action(int signal);
+
+// pidfd_open(2), pidfd_send_signal(2): Linux 5.3 and 5.1; ENOSYS before.
+int clinux_pidfd_open(pid_t pid);
+int clinux_pidfd_send_signal(int pidfd, int signal);
+
+// One child that has changed its state, waitid(2): si_pid and its kin are macros over a union.
+struct clinux_child {
+  pid_t pid;      // 0: none has changed
+  int code;       // CLD_EXITED, CLD_KILLED, CLD_DUMPED, CLD_STOPPED, CLD_CONTINUED
+  int status;     // exit status, or the signal
+};
+int clinux_wait(idtype_t type, id_t id, struct clinux_child *child, int options);
+
+// fork(2) and execvp(3) with everything in between that only a child can do.
+struct clinux_launch {
+  char *const *argv;
+  uint64_t signal_mask;   // of the caller's caller: what the program starts with
+  bool ignore_sigchld;    // SIGCHLD was ignored when we were started
+  bool new_session;       // setsid(2), else setpgid(2)
+  int terminal;           // descriptor of the controlling terminal to hand over, or -1
+  int report;             // close-on-exec pipe: errno is written to it when exec fails
+};
+pid_t clinux_launch(const struct clinux_launch *launch);
+
+// A write that never blocks, whatever the descriptor's flags: EAGAIN instead.
+ssize_t clinux_write_nowait(int fd, const void *bytes, size_t count);

@@ -1,0 +1,60 @@
+import CLinux
+
+/// What the loop waits on: epoll(7), level-triggered.
+public struct EventPoll {
+  /// What a descriptor has become ready for.
+  public struct Event {
+    /// What the descriptor was added with.
+    public let token: UInt64
+    /// Something to read, or the end, or an error that a read will tell.
+    public let isReadable: Bool
+    /// Room to write.
+    public let isWritable: Bool
+  }
+
+  private let descriptor: FileDescriptor
+
+  /// An empty set; the corresponding C function is `epoll_create1`.
+  public init() throws(Errno) {
+    descriptor = FileDescriptor(try checked { epoll_create1(Int32(EPOLL_CLOEXEC)) })
+  }
+
+  /// Begins to wait for a descriptor: to be readable, or to be writable as well.
+  public func add(_ file: FileDescriptor, token: UInt64, writable: Bool = false) throws(Errno) {
+    try control(EPOLL_CTL_ADD, file, token, writable)
+  }
+
+  /// Changes what is waited for.
+  public func modify(_ file: FileDescriptor, token: UInt64, writable: Bool) throws(Errno) {
+    try control(EPOLL_CTL_MOD, file, token, writable)
+  }
+
+  /// Ends the wait for it.
+  public func remove(_ file: FileDescriptor) { try? control(EPOLL_CTL_DEL, file, 0, false) }
+
+  private func control(
+    _ operation: Int32, _ file: FileDescriptor, _ token: UInt64, _ writable: Bool
+  ) throws(Errno) {
+    var event = epoll_event()
+    event.events = EPOLLIN.rawValue | (writable ? EPOLLOUT.rawValue : 0)
+    event.data.u64 = token
+    _ = try checked { epoll_ctl(descriptor.rawValue, operation, file.rawValue, &event) }
+  }
+
+  /// Waits, for ever or (`block` false) not at all, and hands over what is ready, up to 16 at once. A
+  /// signal that interrupts the wait (SIGCONT after a stop) counts as nothing ready.
+  public func wait(block: Bool, _ handle: (Event) -> Void) {
+    withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: 16) { events in
+      let count = epoll_wait(descriptor.rawValue, events.baseAddress, 16, block ? -1 : 0)
+      guard count > 0 else { return }
+      for event in events.prefix(Int(count)) {
+        let bits = event.events
+        handle(
+          Event(
+            token: event.data.u64,
+            isReadable: bits & (EPOLLIN.rawValue | EPOLLHUP.rawValue | EPOLLERR.rawValue) != 0,
+            isWritable: bits & EPOLLOUT.rawValue != 0))
+      }
+    }
+  }
+}

@@ -1,0 +1,80 @@
+import CLinux
+
+/// Whole small files, above all those of /proc.
+public enum File {
+  /// The bytes of a file, at most `limit` of them; the rest is left. The corresponding C functions are
+  /// `open` and `read`.
+  public static func read(_ path: CString, limit: Int = 4096) throws(Errno) -> [UInt8] {
+    let file = try FileDescriptor.open(path, O_RDONLY)
+    defer { file.close() }
+    var bytes = [UInt8](repeating: 0, count: limit)
+    var filled = 0
+    while filled < limit {
+      let start = filled
+      let count = try bytes.withUnsafeMutableBufferPointer { (buffer) throws(Errno) -> Int in
+        try file.read(into: UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: buffer[start...])))
+      }
+      if count == 0 { break }
+      filled += count
+    }
+    bytes.removeLast(limit - filled)
+    return bytes
+  }
+
+  /// Whether a path leads anywhere; the corresponding C function is `access`.
+  public static func exists(_ path: CString) -> Bool { access(path.pointer, F_OK) == 0 }
+}
+
+/// The lines of a large file, read through one fixed buffer, so that memory does not grow with the file.
+public enum Lines {
+  /// Calls `body` for every line, its newline not included, until that gives false. A line longer than the
+  /// buffer is an error: nothing that we read has one, and a part of it must not be taken for the whole.
+  public static func read(
+    _ path: CString, bufferSize: Int = 64 * 1024, _ body: (UnsafeRawBufferPointer) -> Bool
+  ) throws(Errno) {
+    let file = try FileDescriptor.open(path, O_RDONLY)
+    defer { file.close() }
+    var buffer = [UInt8](repeating: 0, count: bufferSize)
+    try buffer.withUnsafeMutableBufferPointer { (buffer) throws(Errno) in
+      let raw = UnsafeMutableRawBufferPointer(buffer)
+      var filled = 0
+      while true {
+        let count = try file.read(into: UnsafeMutableRawBufferPointer(rebasing: raw[filled...]))
+        filled += count
+        var start = 0
+        while let end = raw[start..<filled].firstIndex(of: UInt8(ascii: "\n")) {
+          if !body(UnsafeRawBufferPointer(rebasing: raw[start..<end])) { return }
+          start = end + 1
+        }
+        if count == 0 {
+          if start < filled { _ = body(UnsafeRawBufferPointer(rebasing: raw[start..<filled])) }
+          return
+        }
+        if start == 0 && filled == raw.count { throw .protocolError }
+        // The beginning of the next line moves to the front.
+        let rest = filled - start
+        if start > 0, rest > 0, let base = raw.baseAddress { memmove(base, base + start, rest) }
+        filled = rest
+      }
+    }
+  }
+}
+
+/// The names in a directory, readdir(3).
+public enum Directory {
+  /// Calls `body` with each name that is a number (the processes of /proc, the descriptors of /proc/PID/fd),
+  /// until that gives false.
+  public static func numbers(in path: CString, _ body: (Int32) -> Bool) throws(Errno) {
+    guard let directory = opendir(path.pointer) else { throw .last }
+    defer { closedir(directory) }
+    while let entry = readdir(directory) {
+      let number = withUnsafePointer(to: &entry.pointee.d_name) { name -> Int32? in
+        let name = CString(UnsafeRawPointer(name).assumingMemoryBound(to: CChar.self))
+        let first = UInt8(bitPattern: name.pointer.pointee)
+        guard first >= UInt8(ascii: "0"), first <= UInt8(ascii: "9") else { return nil }
+        return decimal(name.bytes).flatMap { Int32(exactly: $0) }
+      }
+      if let number, !body(number) { return }
+    }
+  }
+}

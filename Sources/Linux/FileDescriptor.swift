@@ -1,0 +1,59 @@
+import CLinux
+
+/// An open file, socket, pipe or kernel object: a file descriptor of this process, open(2).
+///
+/// All that ebb opens is close-on-exec, so that the service inherits what ebb was given and nothing more.
+public struct FileDescriptor: Equatable, Sendable {
+  /// The number.
+  public let rawValue: Int32
+
+  /// The descriptor with this number.
+  public init(_ rawValue: Int32) { self.rawValue = rawValue }
+
+  /// Standard input.
+  public static var standardInput: FileDescriptor { FileDescriptor(0) }
+  /// Standard output.
+  public static var standardOutput: FileDescriptor { FileDescriptor(1) }
+  /// Standard error.
+  public static var standardError: FileDescriptor { FileDescriptor(2) }
+
+  /// Opens a file; the corresponding C function is `open`.
+  public static func open(_ path: CString, _ flags: Int32, mode: mode_t = 0) throws(Errno) -> FileDescriptor {
+    FileDescriptor(try checked { clinux_open(path.pointer, flags | O_CLOEXEC, mode) })
+  }
+
+  /// A pipe whose two ends close on exec; the corresponding C function is `pipe2`.
+  public static func pipe() throws(Errno) -> (read: FileDescriptor, write: FileDescriptor) {
+    var ends: (Int32, Int32) = (-1, -1)
+    _ = try withUnsafeMutableBytes(of: &ends) { (raw) throws(Errno) -> Int32 in
+      try checked { pipe2(raw.baseAddress?.assumingMemoryBound(to: Int32.self), O_CLOEXEC) }
+    }
+    return (FileDescriptor(ends.0), FileDescriptor(ends.1))
+  }
+
+  /// Reads what there is, up to the buffer's size; 0 at the end; the corresponding C function is `read`.
+  public func read(into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
+    let (fd, address, count) = (rawValue, buffer.baseAddress, buffer.count)
+    return try checked { CLinux.read(fd, address, count) }
+  }
+
+  /// Writes once, as much as fits; the corresponding C function is `write`.
+  public func write(_ bytes: UnsafeRawBufferPointer) throws(Errno) -> Int {
+    let (fd, address, count) = (rawValue, bytes.baseAddress, bytes.count)
+    return try checked { CLinux.write(fd, address, count) }
+  }
+
+  /// Writes once without ever blocking, even where the descriptor is shared and blocking (a log pipe
+  /// whose reader has stalled); throws ``Errno/wouldBlock`` when nothing fits.
+  public func writeNow(_ bytes: UnsafeRawBufferPointer) throws(Errno) -> Int {
+    let (fd, address, count) = (rawValue, bytes.baseAddress, bytes.count)
+    return try checked { clinux_write_nowait(fd, address, count) }
+  }
+
+  /// Makes calls on the file fail with EAGAIN instead of waiting, fcntl(2) O_NONBLOCK. Only for files that
+  /// are ebb's alone: the flag belongs to the open file, which a service may share.
+  public func setNonblocking() { _ = clinux_set_nonblocking(rawValue) }
+
+  /// Closes it. There is nothing to be done about an error: the number is free either way, close(2).
+  public func close() { _ = CLinux.close(rawValue) }
+}

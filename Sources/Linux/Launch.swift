@@ -1,0 +1,90 @@
+import CLinux
+
+/// A program being started: fork(2), execvp(3), and word of how that went.
+///
+/// The word comes through a pipe that closes on exec: its end means that the program runs, an error number
+/// that it does not. So a program that itself exits with 127 is never taken for one that is not there, and a
+/// file system that keeps execve(2) waiting does not keep us waiting: the pipe is one more thing to wait on.
+public struct Launch {
+  /// The child.
+  public let process: ProcessID
+  /// Readable when ``outcome()`` can be asked.
+  public let report: FileDescriptor
+
+  /// What the child gets beside its arguments.
+  public struct Settings {
+    /// The blocked signals that it starts with.
+    public var signalMask: SignalSet
+    /// SIGCHLD was ignored when we were started, and is to be ignored for it.
+    public var ignoresChildSignal: Bool
+    /// A session of its own (setsid), else a process group of its own (setpgid).
+    public var ownSession: Bool
+    /// The controlling terminal, whose foreground it is to be.
+    public var terminal: FileDescriptor?
+
+    /// The settings, each as its property says.
+    public init(
+      signalMask: SignalSet, ignoresChildSignal: Bool, ownSession: Bool, terminal: FileDescriptor?
+    ) {
+      self.signalMask = signalMask
+      self.ignoresChildSignal = ignoresChildSignal
+      self.ownSession = ownSession
+      self.terminal = terminal
+    }
+  }
+
+  /// Forks. `arguments` is an argv: pointers to C strings, the last one nil, the first one the program, looked
+  /// up in PATH where it has no slash.
+  public init(_ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>, _ settings: Settings) throws(Errno) {
+    let pipe = try FileDescriptor.pipe()
+    var launch = clinux_launch()
+    launch.argv = UnsafePointer(arguments)
+    launch.signal_mask = settings.signalMask.rawValue
+    launch.ignore_sigchld = settings.ignoresChildSignal
+    launch.new_session = settings.ownSession
+    launch.terminal = settings.terminal?.rawValue ?? -1
+    launch.report = pipe.write.rawValue
+    let pid: pid_t
+    do throws(Errno) {
+      pid = try checked { clinux_launch(&launch) }
+    } catch {
+      pipe.read.close()
+      pipe.write.close()
+      throw error
+    }
+    pipe.write.close()
+    // In both processes, since either may need the group first, as shells do.
+    if !settings.ownSession { _ = setpgid(pid, pid) }
+    process = ProcessID(pid)
+    report = pipe.read
+  }
+
+  /// nil when the program runs, else why it could not be executed. Waits until that is known, so ask when
+  /// ``report`` is readable; closes it.
+  public func outcome() -> Errno? {
+    defer { report.close() }
+    var number: Int32 = 0
+    let count = withUnsafeMutableBytes(of: &number) { (try? report.read(into: $0)) ?? 0 }
+    return count == MemoryLayout<Int32>.size ? Errno(number) : nil
+  }
+}
+
+/// The process attributes that an init has or sets for itself.
+public enum ProcessControl {
+  /// Makes orphaned descendants our children, PR_SET_CHILD_SUBREAPER, prctl(2), Linux 3.4.
+  public static func becomeSubreaper() throws(Errno) {
+    _ = try checked { clinux_prctl(PR_SET_CHILD_SUBREAPER, 1) }
+  }
+
+  /// The signal that we get when our parent dies, PR_SET_PDEATHSIG, prctl(2).
+  public static func setParentDeathSignal(_ signal: Signal) throws(Errno) {
+    _ = try checked { clinux_prctl(PR_SET_PDEATHSIG, UInt(signal.rawValue)) }
+  }
+
+  /// Gives SIGCHLD its default action (ignored, it would have the kernel reap children unseen); true when it
+  /// was ignored.
+  public static func watchChildren() -> Bool { clinux_default_action(SIGCHLD) == 1 }
+
+  /// Suspends this process as SIGSTOP does; comes back at SIGCONT.
+  public static func suspend() { _ = kill(getpid(), SIGSTOP) }
+}

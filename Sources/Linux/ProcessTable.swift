@@ -1,0 +1,119 @@
+import CLinux
+
+/// What /proc tells of a process, proc_pid_stat(5). Of another user's process too: stat, comm and cmdline
+/// are world-readable.
+public struct ProcessRecord {
+  /// The process.
+  public let process: ProcessID
+  /// Its parent, 0 where that is in another pid namespace.
+  public let parent: ProcessID
+  /// The one-letter state: R, S, D, T (stopped), Z (zombie), …
+  public let state: UInt8
+  /// The name that the kernel keeps, at most 15 bytes: the program's file name, unless the process changed it.
+  public let name: [UInt8]
+  /// When it began, in clock ticks after the boot: with the number, who it is.
+  public let startTime: UInt64
+
+  /// The record of a process; throws ``Errno/noSuchFile`` where it is gone.
+  public init(of process: ProcessID) throws(Errno) {
+    let path: Text = "/proc/\(process)/stat"
+    let line = try path.bytes.withCString { (path) throws(Errno) in try File.read(path, limit: 1024) }
+    guard let record = ProcessRecord(process, parsing: line) else { throw .protocolError }
+    self = record
+  }
+
+  /// The record in a line of /proc/PID/stat; nil where that makes no sense. The name may hold anything,
+  /// parentheses and blanks included, so what follows it is counted from the last parenthesis.
+  public init?(_ process: ProcessID, parsing line: [UInt8]) {
+    guard let open = line.firstIndex(of: UInt8(ascii: "(")),
+      let close = line.lastIndex(of: UInt8(ascii: ")")), open < close
+    else { return nil }
+    let fields = line[(close + 1)...].split(separator: UInt8(ascii: " "), maxSplits: 21)
+    guard fields.count > 19, let state = fields[0].first,
+      let parent = decimal(fields[1]).flatMap({ pid_t(exactly: $0) }), let start = decimal(fields[19])
+    else { return nil }
+    self.process = process
+    self.parent = ProcessID(parent)
+    self.state = state
+    self.name = Array(line[(open + 1)..<close])
+    self.startTime = start
+  }
+}
+
+/// The processes of this pid namespace, as /proc lists them.
+public enum ProcessTable {
+  /// The first word of a process's command line (argv[0], which nginx and others rewrite as a title), at
+  /// most 128 bytes of it; nil where it has none or is gone.
+  public static func firstArgument(of process: ProcessID) -> [UInt8]? {
+    let path: Text = "/proc/\(process)/cmdline"
+    guard let line = path.bytes.withCString({ try? File.read($0, limit: 128) }) else { return nil }
+    let first = Array(line.prefix { $0 != 0 })
+    return first.isEmpty ? nil : first
+  }
+
+  /// The name that the kernel keeps for a process, /proc/PID/comm; nil where it is gone.
+  public static func name(of process: ProcessID) -> [UInt8]? {
+    let path: Text = "/proc/\(process)/comm"
+    guard var name = path.bytes.withCString({ try? File.read($0, limit: 64) }) else { return nil }
+    if name.last == UInt8(ascii: "\n") { name.removeLast() }
+    return name
+  }
+
+  /// A hexadecimal signal mask of /proc/PID/status ("SigCgt:", "SigBlk:", …).
+  public static func signalMask(_ field: StaticString, of process: ProcessID) -> SignalSet? {
+    let path: Text = "/proc/\(process)/status"
+    guard let status = path.bytes.withCString({ try? File.read($0) }) else { return nil }
+    for line in status.split(separator: UInt8(ascii: "\n")) where Array(line).hasPrefix(field) {
+      return hexadecimal(line.dropFirst(field.utf8CodeUnitCount + 1)).map { SignalSet(rawValue: $0) }
+    }
+    return nil
+  }
+
+  /// The descendants of a process that are alive (zombies are not), in no order; at most `limit`. Throws
+  /// where there is no /proc.
+  public static func descendants(of ancestor: ProcessID, limit: Int = 65536) throws(Errno) -> [ProcessRecord] {
+    var records: [ProcessRecord] = []
+    try Directory.numbers(in: CString("/proc")) { number in
+      if let record = try? ProcessRecord(of: ProcessID(number)) { records.append(record) }
+      return records.count < limit
+    }
+    return descendants(of: ancestor, among: records)
+  }
+
+  /// The same, of records already read. A parent's record may be missing, since processes come and go as
+  /// they are read: its children are then found at the next look, as orphans.
+  static func descendants(of ancestor: ProcessID, among records: [ProcessRecord]) -> [ProcessRecord] {
+    var members: [Int32] = [ancestor.rawValue]
+    var found: [ProcessRecord] = []
+    var rest = records
+    // A generation a round. Each round takes at least one record out, or is the last.
+    while true {
+      var next: [ProcessRecord] = []
+      var generation: [Int32] = []
+      for record in rest {
+        if members.contains(record.parent.rawValue) {
+          generation.append(record.process.rawValue)
+          if record.state != UInt8(ascii: "Z") { found.append(record) }
+        } else {
+          next.append(record)
+        }
+      }
+      if generation.isEmpty { return found }
+      members = generation
+      rest = next
+    }
+  }
+
+  /// Sends a signal to a process only if it still is the one of this record: pinned by a pidfd, looked at
+  /// again, then signalled through it. Before Linux 5.3 there are none, and the look has to do.
+  @discardableResult
+  public static func send(_ signal: Signal, to record: ProcessRecord) -> Bool {
+    let pin = clinux_pidfd_open(record.process.rawValue)
+    defer { if pin >= 0 { close(pin) } }
+    guard let now = try? ProcessRecord(of: record.process), now.startTime == record.startTime,
+      now.state != UInt8(ascii: "Z")
+    else { return false }
+    if pin >= 0 { return clinux_pidfd_send_signal(pin, signal.rawValue) == 0 }
+    return (try? record.process.send(signal)) != nil
+  }
+}

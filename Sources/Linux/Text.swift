@@ -1,0 +1,165 @@
+/// Bytes on their way to a person or a program: a line of the log, a table, JSON.
+///
+/// It is built by interpolation like a `String` ("\(port) is free"), but holds plain bytes and brings none
+/// of the Unicode tables into the binary. What a type looks like in text is said once, in an `append` of
+/// its own.
+public struct Text: ExpressibleByStringInterpolation {
+  /// The UTF-8 (or whatever bytes outside input had).
+  public private(set) var bytes: [UInt8] = []
+
+  /// Nothing yet.
+  public init() {}
+
+  /// A literal.
+  public init(stringLiteral literal: StaticString) { append(literal) }
+
+  /// The result of an interpolation.
+  public init(stringInterpolation interpolation: StringInterpolation) { self = interpolation.text }
+
+  /// Collects the pieces of "…\(value)…".
+  public struct StringInterpolation: StringInterpolationProtocol {
+    /// Literals stay in the binary's read-only data.
+    public typealias StringLiteralType = StaticString
+    /// What has been collected.
+    public var text = Text()
+
+    /// Begins a line.
+    public init(literalCapacity: Int, interpolationCount: Int) {
+      text.bytes.reserveCapacity(literalCapacity + 8 * interpolationCount)
+    }
+    /// A literal piece.
+    public mutating func appendLiteral(_ literal: StaticString) { text.append(literal) }
+    /// A literal that was chosen at run time.
+    public mutating func appendInterpolation(_ literal: StaticString) { text.append(literal) }
+    /// A whole number, in decimal.
+    public mutating func appendInterpolation(_ number: some BinaryInteger) { text.append(number) }
+    /// A time, in seconds with two decimals.
+    public mutating func appendInterpolation(_ duration: Duration) { text.append(duration) }
+    /// Text.
+    public mutating func appendInterpolation(_ other: Text) { text.append(contentsOf: other) }
+    /// Something that knows what it looks like.
+    public mutating func appendInterpolation(_ value: some TextRepresentable) { value.write(to: &text) }
+    /// Foreign bytes, made safe for one line.
+    public mutating func appendInterpolation(_ foreign: CString) { text.append(printable: foreign.bytes) }
+    /// Foreign bytes, made safe for one line.
+    public mutating func appendInterpolation(_ foreign: [UInt8]) { text.append(printable: foreign) }
+    /// A number and its noun, which gets an s unless there is just one: "1 connection", "2 connections".
+    public mutating func appendInterpolation(_ number: Int, _ noun: StaticString) {
+      text.append(number)
+      text.append(" ")
+      text.append(noun)
+      if number != 1 { text.append("s") }
+    }
+  }
+
+  /// Whether there is nothing in it.
+  public var isEmpty: Bool { bytes.isEmpty }
+
+  /// Adds a literal.
+  public mutating func append(_ literal: StaticString) {
+    literal.withUTF8Buffer { bytes.append(contentsOf: $0) }
+  }
+
+  /// Adds text.
+  public mutating func append(contentsOf other: Text) { bytes.append(contentsOf: other.bytes) }
+
+  /// Adds one byte.
+  public mutating func append(byte: UInt8) { bytes.append(byte) }
+
+  /// Adds a whole number, in decimal.
+  public mutating func append(_ number: some BinaryInteger) {
+    if number < 0 { append(byte: UInt8(ascii: "-")) }
+    append(digitsOf: UInt64(number.magnitude), atLeast: 1)
+  }
+
+  /// Adds a number in decimal, with zeros before it up to a number of digits.
+  public mutating func append(digitsOf number: UInt64, atLeast digits: Int) {
+    let start = bytes.count
+    var rest = number
+    var written = 0
+    repeat {
+      bytes.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10))
+      rest /= 10
+      written += 1
+    } while rest > 0 || written < digits
+    bytes[start...].reverse()
+  }
+
+  /// Adds a time in seconds with two decimals, "0.08s": what the lines of the log use.
+  public mutating func append(_ duration: Duration) {
+    let hundredths = max(0, duration.inMilliseconds) / 10
+    append(hundredths / 100)
+    append(".")
+    append(digitsOf: UInt64(hundredths % 100), atLeast: 2)
+    append("s")
+  }
+
+  /// Adds an amount of bytes as a person reads it: "512 bytes", "214 KiB", "3.0 MiB".
+  public mutating func append(byteCount: UInt64) {
+    if byteCount < 1024 {
+      append(byteCount)
+      append(byteCount == 1 ? " byte" : " bytes")
+    } else if byteCount < 1024 * 1024 {
+      append(byteCount / 1024)
+      append(" KiB")
+    } else {
+      let tenths = byteCount / (1024 * 1024 / 10)
+      append(tenths / 10)
+      append(".")
+      append(tenths % 10)
+      append(" MiB")
+    }
+  }
+
+  /// Adds foreign bytes so that they stay on one line and cannot move a terminal's cursor: control
+  /// characters and DEL come out as `\xNN`.
+  public mutating func append(printable foreign: [UInt8]) {
+    for byte in foreign {
+      if byte < 0x20 || byte == 0x7f {
+        append("\\x")
+        append(hex: byte)
+      } else {
+        bytes.append(byte)
+      }
+    }
+  }
+
+  private mutating func append(hex byte: UInt8) {
+    for nibble in [byte >> 4, byte & 15] {
+      bytes.append(nibble < 10 ? UInt8(ascii: "0") + nibble : UInt8(ascii: "a") + nibble - 10)
+    }
+  }
+
+  /// Cuts it to at most this many bytes.
+  public mutating func truncate(to count: Int) {
+    if bytes.count > count { bytes.removeLast(bytes.count - count) }
+  }
+
+  /// Empties it, and keeps the memory for the next line.
+  public mutating func removeAll() { bytes.removeAll(keepingCapacity: true) }
+
+  /// Writes all of it to a descriptor that is ours to wait for (a command's standard output). Errors are
+  /// given back for the caller to turn into an exit code: a full disk must not look like success.
+  public func write(to descriptor: FileDescriptor) throws(Errno) {
+    try bytes.withUnsafeBufferPointer { (buffer) throws(Errno) in
+      var rest = UnsafeRawBufferPointer(buffer)[...]
+      while !rest.isEmpty {
+        let written = try descriptor.write(UnsafeRawBufferPointer(rebasing: rest))
+        rest = rest.dropFirst(written)
+      }
+    }
+  }
+}
+
+/// Something with one established look in text.
+public protocol TextRepresentable {
+  /// Adds it to the text.
+  func write(to text: inout Text)
+}
+
+extension Duration {
+  /// The whole milliseconds in it.
+  public var inMilliseconds: Int64 {
+    components.seconds &* 1000 &+ components.attoseconds / 1_000_000_000_000_000
+  }
+}

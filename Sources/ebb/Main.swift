@@ -1,0 +1,7 @@
+import CLinux
+import Linux
+@c(ebb_main) public func main(_ argc: Int32, _ argv: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> Int32 {
+  let text: Text = "x \(argc) \(Duration.seconds(3)) \(Signal.terminate)\n"
+  try? text.write(to: .standardError)
+  return 0
+}
