@@ -1,12 +1,16 @@
 #include "clinux.h"
 
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 
 #ifndef SYS_pidfd_send_signal
 #define SYS_pidfd_send_signal 424
 #endif
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
+#endif
+#ifndef CGROUP2_SUPER_MAGIC
+#define CGROUP2_SUPER_MAGIC 0x63677270
 #endif
 #ifndef RWF_NOWAIT
 #define RWF_NOWAIT 8
@@ -79,4 +83,17 @@ ssize_t clinux_write_nowait(int fd, const void *bytes, size_t count) {
   ssize_t written = syscall(SYS_pwritev2, fd, &vector, 1, -1L, -1L, RWF_NOWAIT);
   if (written >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL && errno != ESPIPE)) return written;
   return write(fd, bytes, count);
+}
+
+int clinux_bind_any(int fd, bool ipv6, uint16_t port) {
+  struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_ANY_INIT};
+  struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(port)};
+  return ipv6 ? bind(fd, (struct sockaddr *)&six, sizeof six) : bind(fd, (struct sockaddr *)&four, sizeof four);
+}
+
+uint64_t clinux_cgroup2_inode(const char *path) {
+  struct statfs filesystem;
+  struct stat status;
+  if (statfs(path, &filesystem) < 0 || filesystem.f_type != CGROUP2_SUPER_MAGIC) return 0;
+  return stat(path, &status) < 0 ? 0 : status.st_ino;
 }

@@ -125,8 +125,22 @@ public struct Text: ExpressibleByStringInterpolation {
   }
 
   private mutating func append(hex byte: UInt8) {
-    for nibble in [byte >> 4, byte & 15] {
-      bytes.append(nibble < 10 ? UInt8(ascii: "0") + nibble : UInt8(ascii: "a") + nibble - 10)
+    append(hexDigit: byte >> 4)
+    append(hexDigit: byte & 15)
+  }
+
+  private mutating func append(hexDigit digit: UInt8) {
+    bytes.append(digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10)
+  }
+
+  /// Adds a number in hexadecimal, with no zeros before it.
+  public mutating func append(hexadecimal number: UInt64) {
+    var shift: UInt64 = 60
+    while shift > 0 && number >> shift == 0 { shift -= 4 }
+    while true {
+      append(hexDigit: UInt8(truncatingIfNeeded: number >> shift & 15))
+      if shift == 0 { return }
+      shift -= 4
     }
   }
 

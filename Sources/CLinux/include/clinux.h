@@ -16,6 +16,7 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -53,6 +54,10 @@ static inline int clinux_set_nonblocking(int fd) {
 }
 static inline int clinux_prctl(int option, unsigned long argument) { return prctl(option, argument, 0, 0, 0); }
 
+// Socket types are an enum in glibc's headers and macros in musl's.
+static inline int clinux_socket_raw_cloexec(void) { return SOCK_RAW | SOCK_CLOEXEC; }
+static inline int clinux_socket_stream_cloexec(void) { return SOCK_STREAM | SOCK_CLOEXEC; }
+
 // Signals as the kernel has them, a mask of 64 bits: libc's sigset_t functions leave out the real-time
 // signals that the C library keeps for itself (32 to 34), which an init must forward like any other.
 int clinux_sigprocmask(int how, const uint64_t *set, uint64_t *old);
@@ -82,6 +87,12 @@ struct clinux_launch {
   int report;             // close-on-exec pipe: errno is written to it when exec fails
 };
 pid_t clinux_launch(const struct clinux_launch *launch);
+
+// bind(2) to a port of every address: sockaddr_in and its kin are casts.
+int clinux_bind_any(int fd, bool ipv6, uint16_t port);
+
+// The inode of a directory if that is a cgroup v2's, else 0: statfs(2) and stat(2).
+uint64_t clinux_cgroup2_inode(const char *path);
 
 // A write that never blocks, whatever the descriptor's flags: EAGAIN instead.
 ssize_t clinux_write_nowait(int fd, const void *bytes, size_t count);
