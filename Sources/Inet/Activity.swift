@@ -34,7 +34,9 @@ public enum Activity: Equatable, Sendable {
     let received = history.bytesReceived &- (socket.peerHasClosed && history.bytesReceived > 0 ? 1 : 0)
     if history.bytesSent == 0 {
       // A first request without an answer, however long it takes; or nothing said yet.
-      self = received > 0 || (!socket.peerHasClosed && history.sinceReceived < Activity.aboutToSpeak) ? .busy : .idle
+      self =
+        received > 0 || (!socket.peerHasClosed && history.sinceReceived < Activity.aboutToSpeak)
+        ? .busy : .idle
       return
     }
     let sinceMove = min(history.sinceReceived, history.sinceSent)

@@ -32,7 +32,8 @@ struct NetlinkMessages {
     if left == 0 { return nil }
     guard left >= MemoryLayout<nlmsghdr>.size else { throw .protocolError }
     let header = bytes.loadUnaligned(fromByteOffset: offset, as: nlmsghdr.self)
-    guard let length = Int(exactly: header.nlmsg_len), length >= MemoryLayout<nlmsghdr>.size, length <= left else {
+    guard let length = Int(exactly: header.nlmsg_len), length >= MemoryLayout<nlmsghdr>.size, length <= left
+    else {
       throw .protocolError
     }
     let payload = UnsafeRawBufferPointer(

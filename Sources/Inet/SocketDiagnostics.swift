@@ -134,7 +134,9 @@ struct DumpReply {
   private(set) var wasInterrupted = false
 
   /// Takes in one datagram. Throws the kernel's error, or ``Errno/protocolError`` where it makes no sense.
-  mutating func take(_ datagram: UnsafeRawBufferPointer, into collector: inout some SocketCollector) throws(Errno) {
+  mutating func take(_ datagram: UnsafeRawBufferPointer, into collector: inout some SocketCollector)
+    throws(Errno)
+  {
     // An empty datagram would be waited out for ever.
     guard !datagram.isEmpty else { throw .protocolError }
     var messages = NetlinkMessages(datagram)

@@ -34,7 +34,8 @@ public struct SocketOwners {
     let path: Text = "\(directory)/\(descriptor)"
     return path.bytes.withCString { path in
       withUnsafeTemporaryAllocation(byteCount: 64, alignment: 1) { buffer in
-        let count = readlink(path.pointer, buffer.baseAddress?.assumingMemoryBound(to: CChar.self), 64)
+        guard let base = buffer.baseAddress else { return nil }
+        let count = readlink(path.pointer, base.assumingMemoryBound(to: CChar.self), buffer.count)
         guard count > 9 else { return nil }
         let target = [UInt8](UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
         guard target.hasPrefix("socket:["), target.last == UInt8(ascii: "]") else { return nil }

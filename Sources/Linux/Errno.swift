@@ -51,3 +51,15 @@ public func checked<Result: SignedInteger>(_ call: () -> Result) throws(Errno) -
     if error != .interrupted { throw error }
   }
 }
+
+extension Errno: TextRepresentable {
+  /// What strerror(3) says of it: "No such file or directory".
+  public func write(to text: inout Text) {
+    if let message = strerror(rawValue) {
+      text.append(printable: CString(message).bytes)
+    } else {
+      text.append("error ")
+      text.append(rawValue)
+    }
+  }
+}

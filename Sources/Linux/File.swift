@@ -12,7 +12,8 @@ public enum File {
     while filled < limit {
       let start = filled
       let count = try bytes.withUnsafeMutableBufferPointer { (buffer) throws(Errno) -> Int in
-        try file.read(into: UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: buffer[start...])))
+        try file.read(
+          into: UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: buffer[start...])))
       }
       if count == 0 { break }
       filled += count

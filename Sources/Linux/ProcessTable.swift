@@ -71,7 +71,8 @@ public enum ProcessTable {
 
   /// The descendants of a process that are alive (zombies are not), in no order; at most `limit`. Throws
   /// where there is no /proc.
-  public static func descendants(of ancestor: ProcessID, limit: Int = 65536) throws(Errno) -> [ProcessRecord] {
+  public static func descendants(of ancestor: ProcessID, limit: Int = 65536) throws(Errno) -> [ProcessRecord]
+  {
     var records: [ProcessRecord] = []
     try Directory.numbers(in: CString("/proc")) { number in
       if let record = try? ProcessRecord(of: ProcessID(number)) { records.append(record) }

@@ -57,6 +57,7 @@ static inline int clinux_prctl(int option, unsigned long argument) { return prct
 // Socket types are an enum in glibc's headers and macros in musl's.
 static inline int clinux_socket_raw_cloexec(void) { return SOCK_RAW | SOCK_CLOEXEC; }
 static inline int clinux_socket_stream_cloexec(void) { return SOCK_STREAM | SOCK_CLOEXEC; }
+static inline int clinux_socket_datagram_cloexec(void) { return SOCK_DGRAM | SOCK_CLOEXEC; }
 
 // Signals as the kernel has them, a mask of 64 bits: libc's sigset_t functions leave out the real-time
 // signals that the C library keeps for itself (32 to 34), which an init must forward like any other.

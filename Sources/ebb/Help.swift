@@ -1,0 +1,40 @@
+import Linux
+import Supervisor
+
+/// What `ebb help` prints.
+enum Help {
+  static func text(_ arguments: Arguments) throws(UsageError) -> Text {
+    guard let topic = arguments.first else { return overview }
+    if topic == "run" { return RunOptions.help }
+    if topic == "signals" { return signals }
+    throw UsageError("no help on \(topic): expected run or signals")
+  }
+
+  private static var overview: Text {
+    """
+    ebb \(ebbVersion): a container's entrypoint, from the launch of its service to the last byte
+
+      ebb [run] [options] [--] command [arg...]   launch and supervise a service
+      ebb help [run|signals]                      options; what known servers are stopped with
+      ebb --version
+
+    A first word that is no command of ebb's is the service: ebb -- nginx -g 'daemon off;'
+
+    """
+  }
+
+  private static var signals: Text {
+    var text: Text =
+      "What a known server is sent to stop (--stop-signal auto). Any other gets the signal that began the stop.\n\n"
+    for server in KnownServer.allCases {
+      var line: Text = "  \(server.name)"
+      while line.bytes.count < 16 { line.append(" ") }
+      line.append(contentsOf: "\(server.stopSignal)")
+      while line.bytes.count < 26 { line.append(" ") }
+      line.append(server.remark)
+      line.append("\n")
+      text.append(contentsOf: line)
+    }
+    return text
+  }
+}
