@@ -217,6 +217,7 @@ public final class Supervisor {
     case .ended(let status):
       takeLaunchOutcome()
       service.noteReaped()
+      lifecycle.plan.lingerMax = configuration.lingerMax ?? Platform.lingerMax
       var text: Text = "stopped: pid \(service.process) \(status)"
       if let sent = stopSent { text.append(contentsOf: " after \(now - sent)") }
       journal.write(
@@ -278,7 +279,7 @@ public final class Supervisor {
     guard let next = nextListenLook, next <= now else { return }
     nextListenLook = nil
     guard lifecycle.phase == .starting, service.launchReport == nil || service.isAlive else { return }
-    sockets.findPorts()
+    sockets.findPorts(of: service.process)
     if let listening = sockets.listening(), !listening.isEmpty {
       handle(.ready)
       let name = ProcessTable.name(of: service.process) ?? configuration.program.bytes
@@ -330,7 +331,7 @@ public final class Supervisor {
     lifecycle.plan.lameDuck = configuration.lameDuck ?? longest
     lifecycle.plan.busyMax =
       configuration.busyMax ?? (knownServer?.finishesRequests == true ? .seconds(2) : .seconds(5))
-    sockets.findPorts()
+    sockets.findPorts(of: service.process)
   }
 
   private func beginDrain() {
@@ -417,8 +418,6 @@ public final class Supervisor {
       .phases, "stopping", text,
       [Field("signal", signal), Field("pid", service.process.rawValue), Field("busy", lastBusy)])
     if service.isAlive { service.stop(signal) }
-    // What arrives from now on is meant for the end of the service, and is lingered for.
-    lifecycle.plan.lingerMax = configuration.lingerMax ?? Platform.lingerMax
   }
 
   private func killAll() {
