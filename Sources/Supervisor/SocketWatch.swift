@@ -71,7 +71,7 @@ struct SocketWatch {
     }
     let found = ServicePorts.find(
       among: listeners.sockets, cgroup: cgroup, held: owners.map { owners in { owners.hold($0) } },
-      user: user,
+      user: ProcessTable.user(of: service) ?? ProcessControl.effectiveUser,
       before: listenersBefore)
     // Ports once found stay: a server closes its listeners when it begins to stop.
     if found.origin != nil { ports = found }
