@@ -54,25 +54,15 @@ struct SocketWatch {
     listenersBefore = listeners.sockets.map { $0.cookie }
   }
 
-  /// Looks for the listening sockets of the service whose main process this is, unless the user named the
-  /// ports.
-  mutating func findPorts(of service: ProcessID) {
+  /// Looks for the service's listening sockets, unless the user named the ports.
+  mutating func findPorts() {
     guard ports.origin != .given else { return }
     var listeners = Listeners()
     guard (try? table.read(Listeners.query(), into: &listeners)) != nil else { return }
     if listeners.sockets.isEmpty { return }
-    let cgroup = Cgroup.own
-    var owners: SocketOwners?
-    if cgroup == nil || !listeners.sockets.contains(where: { $0.cgroup == cgroup }),
-      let family = try? ProcessTable.descendants(of: .own)
-    {
-      let read = SocketOwners(family.map { $0.process })
-      if read.couldRead { owners = read }
-    }
     let found = ServicePorts.find(
-      among: listeners.sockets, cgroup: cgroup, held: owners.map { owners in { owners.hold($0) } },
-      user: ProcessTable.user(of: service) ?? ProcessControl.effectiveUser,
-      before: listenersBefore)
+      among: listeners.sockets, cgroup: Cgroup.own, before: listenersBefore,
+      family: (try? ProcessTable.descendants(of: .own))?.map { $0.process } ?? [])
     // Ports once found stay: a server closes its listeners when it begins to stop.
     if found.origin != nil { ports = found }
   }

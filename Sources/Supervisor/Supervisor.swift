@@ -279,7 +279,7 @@ public final class Supervisor {
     guard let next = nextListenLook, next <= now else { return }
     nextListenLook = nil
     guard lifecycle.phase == .starting, service.launchReport == nil || service.isAlive else { return }
-    sockets.findPorts(of: service.process)
+    sockets.findPorts()
     if let listening = sockets.listening(), !listening.isEmpty {
       handle(.ready)
       let name = ProcessTable.name(of: service.process) ?? configuration.program.bytes
@@ -331,7 +331,7 @@ public final class Supervisor {
     lifecycle.plan.lameDuck = configuration.lameDuck ?? longest
     lifecycle.plan.busyMax =
       configuration.busyMax ?? (knownServer?.finishesRequests == true ? .seconds(2) : .seconds(5))
-    sockets.findPorts(of: service.process)
+    sockets.findPorts()
   }
 
   private func beginDrain() {
