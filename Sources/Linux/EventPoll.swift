@@ -52,7 +52,8 @@ public struct EventPoll {
         handle(
           Event(
             token: event.data.u64,
-            isReadable: bits & (CLINUX_EPOLLIN.rawValue | CLINUX_EPOLLHUP.rawValue | CLINUX_EPOLLERR.rawValue) != 0,
+            isReadable: bits & (CLINUX_EPOLLIN.rawValue | CLINUX_EPOLLHUP.rawValue | CLINUX_EPOLLERR.rawValue)
+              != 0,
             isWritable: bits & CLINUX_EPOLLOUT.rawValue != 0))
       }
     }
