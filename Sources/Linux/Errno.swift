@@ -43,7 +43,7 @@ public struct Errno: Error, Equatable, Sendable {
 
 /// The result of a libc call that says -1 for an error; EINTR is tried again, here and nowhere else.
 @inlinable @inline(__always)
-func checked<Result: SignedInteger>(_ call: () -> Result) throws(Errno) -> Result {
+public func checked<Result: SignedInteger>(_ call: () -> Result) throws(Errno) -> Result {
   while true {
     let result = call()
     if result != -1 { return result }

@@ -3,7 +3,7 @@
 /// It is built by interpolation like a `String` ("\(port) is free"), but holds plain bytes and brings none
 /// of the Unicode tables into the binary. What a type looks like in text is said once, in an `append` of
 /// its own.
-public struct Text: ExpressibleByStringInterpolation {
+public struct Text: ExpressibleByStringInterpolation, Sendable {
   /// The UTF-8 (or whatever bytes outside input had).
   public private(set) var bytes: [UInt8] = []
 
