@@ -139,7 +139,17 @@ final class Connection {
         case nil: return .wait(readable: true, writable: false, until: moment)
         }
 
-      case .held, .forgotten:
+      case .held:
+        // The client may give up.
+        if readsLeft == 0 { return .wait(readable: true, writable: false, until: nil) }
+        readsLeft -= 1
+        switch discard(scratch) {
+        case .some(true): break
+        case .some(false): return .close
+        case nil: return .wait(readable: true, writable: false, until: nil)
+        }
+
+      case .forgotten:
         return .wait(readable: false, writable: false, until: nil)
       }
     }

@@ -21,6 +21,10 @@ private func run(_ words: inout Words) throws(UsageError) -> Int32 {
     let options = try ServerOptions(&words)
     return started { () throws(Errno) in try Server(options).run() }
   }
+  if command == "load" {
+    let options = try LoadOptions(&words)
+    return started { () throws(Errno) in try Load(options).run() }
+  }
   throw words.unknown
 }
 
@@ -29,7 +33,7 @@ private func started(_ command: () throws(Errno) -> Int32) -> Int32 {
   do throws(Errno) {
     return try command()
   } catch {
-    complain("cannot start: \(error)")
+    complain("cannot start: \(describe(error))")
     return 1
   }
 }

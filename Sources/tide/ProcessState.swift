@@ -63,25 +63,21 @@ func complain(_ text: Text) {
   try? line.write(to: .standardError)
 }
 
-extension Errno: TextRepresentable {
-  /// What a person calls the errors that a socket meets; the number of the others.
-  public func write(to text: inout Text) {
-    switch self {
-    case .addressInUse: text.append("address already in use")
-    case .addressNotAvailable: text.append("no such address here")
-    case .permissionDenied, .notPermitted: text.append("permission denied")
-    case .addressFamilyNotSupported: text.append("no such address family here")
-    case .noSuchFile: text.append("no such file")
-    case Errno(ECONNREFUSED): text.append("connection refused")
-    case Errno(ECONNRESET): text.append("connection reset")
-    case Errno(EPIPE): text.append("broken pipe")
-    case Errno(ETIMEDOUT): text.append("timed out")
-    case Errno(EHOSTUNREACH), Errno(ENETUNREACH): text.append("unreachable")
-    case Errno(EMFILE), Errno(ENFILE): text.append("too many open files")
-    case .wouldBlock: text.append("too few resources for now")
-    default:
-      text.append("error ")
-      text.append(rawValue)
-    }
+/// What a person calls the errors that a socket meets; the number of the others.
+func describe(_ error: Errno) -> Text {
+  switch error {
+  case .addressInUse: "address already in use"
+  case .addressNotAvailable: "no such address here"
+  case .permissionDenied, .notPermitted: "permission denied"
+  case .addressFamilyNotSupported: "no such address family here"
+  case .noSuchFile: "no such file"
+  case Errno(ECONNREFUSED): "connection refused"
+  case Errno(ECONNRESET): "connection reset"
+  case Errno(EPIPE): "broken pipe"
+  case Errno(ETIMEDOUT): "timed out"
+  case Errno(EHOSTUNREACH), Errno(ENETUNREACH): "unreachable"
+  case Errno(EMFILE), Errno(ENFILE): "too many open files"
+  case .wouldBlock: "too few resources for now"
+  default: "error \(error.rawValue)"
   }
 }
