@@ -25,6 +25,26 @@ private func run(_ words: inout Words) throws(UsageError) -> Int32 {
     let options = try LoadOptions(&words)
     return started { () throws(Errno) in try Load(options).run() }
   }
+  if command == "demo" {
+    let options = try Demo.Options(&words)
+    return started { () throws(Errno) in try Demo(options).run() }
+  }
+  if command == "orphans" {
+    let options = try Orphans.Options(&words)
+    return started { () throws(Errno) in try Orphans(options).run() }
+  }
+  if command == "connect" {
+    guard let word = try words.next() else { throw UsageError(text: "connect: expected [ADDR:]PORT") }
+    let address = try LoadOptions.target(word, words)
+    if try words.next() != nil { throw words.unknown }
+    return Probe.connects(to: address, within: .seconds(1)) ? 0 : 1
+  }
+  if command == "help" || command == "--help" || command == "-h" {
+    var text = Text()
+    text.append(help)
+    try? text.write(to: .standardOutput)
+    return 0
+  }
   throw words.unknown
 }
 
