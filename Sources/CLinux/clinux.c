@@ -91,6 +91,11 @@ int clinux_bind_any(int fd, bool ipv6, uint16_t port) {
   return ipv6 ? bind(fd, (struct sockaddr *)&six, sizeof six) : bind(fd, (struct sockaddr *)&four, sizeof four);
 }
 
+int clinux_bind_netlink(int fd) {
+  struct sockaddr_nl any = {.nl_family = AF_NETLINK};
+  return bind(fd, (struct sockaddr *)&any, sizeof any);
+}
+
 uint64_t clinux_cgroup2_inode(const char *path) {
   struct statfs filesystem;
   struct stat status;

@@ -88,12 +88,19 @@ public struct DeathNotices {
       descriptor.rawValue, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
     do throws(Errno) {
       try filter(ports)
+      try takeAddress()
       try join(SKNLGRP_INET_TCP_DESTROY.rawValue)
       try join(SKNLGRP_INET6_TCP_DESTROY.rawValue)
     } catch {
       descriptor.close()
       throw error
     }
+  }
+
+  /// Has the kernel give the socket an address of its own. Without one it has port 0, which is the kernel's,
+  /// and a multicast is not sent back to its sender (net/netlink/af_netlink.c, do_one_broadcast()).
+  private func takeAddress() throws(Errno) {
+    _ = try checked { clinux_bind_netlink(descriptor.rawValue) }
   }
 
   /// Ends the listening.

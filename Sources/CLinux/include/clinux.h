@@ -92,6 +92,8 @@ pid_t clinux_launch(const struct clinux_launch *launch);
 
 // bind(2) to a port of every address: sockaddr_in and its kin are casts.
 int clinux_bind_any(int fd, bool ipv6, uint16_t port);
+// bind(2) of a netlink socket to an address of the kernel's choice.
+int clinux_bind_netlink(int fd);
 
 // The inode of a directory if that is a cgroup v2's, else 0: statfs(2) and stat(2).
 uint64_t clinux_cgroup2_inode(const char *path);
