@@ -466,6 +466,7 @@ public final class Supervisor {
 
   private func finish(_ code: UInt8) {
     let mapped = configuration.exitCodes.last { $0.from == code }?.to ?? code
+    sockets.awaitNotices()
     while sockets.notices != nil {
       takeNotices()
       if !moreNotices { break }
