@@ -18,14 +18,21 @@ enum Binary: String {
       }
       return chosen
     }
-    let release = Binary.packageRoot + "/.build/release/\(rawValue)"
-    if let built = modificationTime(of: release) {
-      if let newest = newestSource, newest.time > built {
-        throw Unusable(
-          "release binary is older than Sources (\(newest.path)): swift build -c release --product \(rawValue)"
-        )
+    let release = Binary.packageRoot + "/.build/release"
+    if let linked = modificationTime(of: "\(release)/\(rawValue)") {
+      for module in modules {
+        // What comes out the same is not linked again, so the record of the compilation counts too.
+        let build = "\(release)/\(module).build"
+        let built = newest(in: build, endings: [".d"])?.time ?? linked
+        if let source = newest(
+          in: "\(Binary.packageRoot)/Sources/\(module)", endings: [".swift", ".c", ".h"]),
+          source.time > linked && source.time > built
+        {
+          throw Unusable(
+            "release binary is older than Sources (\(module)/\(source.name)): swift build -c release")
+        }
       }
-      return release
+      return "\(release)/\(rawValue)"
     }
     for folder in Binary.buildFolders where access("\(folder)/\(rawValue)", X_OK) == 0 {
       return "\(folder)/\(rawValue)"
@@ -49,23 +56,22 @@ enum Binary: String {
     return folders + [packageRoot + "/.build/debug"]
   }
 
-  /// The folders of Sources that do not go into this program.
-  private var others: [String] {
+  /// The folders of Sources that go into this program.
+  private var modules: [String] {
     switch self {
-    case .ebb: ["tide"]
-    case .tide: ["ebb", "Inet", "Lifecycle", "Supervisor"]
+    case .ebb: ["CLinux", "Linux", "Inet", "Lifecycle", "Supervisor", "ebb"]
+    case .tide: ["CLinux", "Linux", "tide"]
     }
   }
 
-  private var newestSource: (path: String, time: timespec)? {
-    let sources = Binary.packageRoot + "/Sources"
-    var newest: (path: String, time: timespec)?
-    for case let path as String in FileManager.default.enumerator(atPath: sources) ?? .init() {
-      guard [".swift", ".c", ".h"].contains(where: path.hasSuffix),
-        !others.contains(where: { path.hasPrefix($0 + "/") }),
-        let time = modificationTime(of: "\(sources)/\(path)")
-      else { continue }
-      if newest.map({ time > $0.time }) ?? true { newest = ("Sources/\(path)", time) }
+  private func newest(in folder: String, endings: [String]) -> (name: String, time: timespec)? {
+    var newest: (name: String, time: timespec)?
+    for case let name as String in FileManager.default.enumerator(atPath: folder) ?? .init() {
+      guard endings.contains(where: name.hasSuffix), let time = modificationTime(of: "\(folder)/\(name)")
+      else {
+        continue
+      }
+      if newest.map({ time > $0.time }) ?? true { newest = (name, time) }
     }
     return newest
   }
