@@ -6,6 +6,7 @@ import Linux
 extension Supervisor {
   func finish(_ code: UInt8) {
     let mapped = configuration.exitCodes.last { $0.from == code }?.to ?? code
+    sockets.awaitNotices()
     while sockets.notices != nil {
       takeNotices()
       if !moreNotices { break }

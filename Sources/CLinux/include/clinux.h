@@ -127,6 +127,14 @@ ssize_t clinux_receive_with_sender(int fd, void *bytes, size_t count, pid_t *sen
 
 // bind(2) to a port of every address: sockaddr_in and its kin are casts.
 int clinux_bind_any(int fd, bool ipv6, uint16_t port);
+// bind(2) of a netlink socket to an address of the kernel's choice.
+int clinux_bind_netlink(int fd);
+
+// A TCP socket on a port of the kernel's choice that others may share, SO_REUSEPORT; -1 with errno.
+int clinux_shared_port(uint16_t *port);
+// On every processor that we may run on (up to 1,024): makes a TCP socket on that shared port and closes it.
+// How many there were; where we run is as before.
+int clinux_die_on_every_processor(uint16_t port);
 
 // The inode of a directory if that is a cgroup v2's, else 0: statfs(2) and stat(2).
 uint64_t clinux_cgroup2_inode(const char *path);

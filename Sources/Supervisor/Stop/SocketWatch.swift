@@ -119,6 +119,13 @@ struct SocketWatch {
     }
   }
 
+  /// Waits for the notices that are under way, so that what is not counted then was not lost.
+  func awaitNotices() {
+    if notices != nil && losses.notMeasured == nil {
+      DeathNotices.waitForThoseUnderWay(atMost: .milliseconds(100))
+    }
+  }
+
   /// Takes in the notices that have come, at most `limit`; false when there may be more.
   mutating func takeNotices(limit: Int = 1024, _ tell: (Death) -> Void) -> Bool {
     guard let notices else { return true }
