@@ -113,6 +113,7 @@ public struct Lifecycle: Sendable {
       return []
 
     case (.drained, .drainSignal):
+      onlyRequested = false
       lastDrainSignal = now
       signalAfterRequest = now
       return stop()
