@@ -131,11 +131,11 @@ public struct Lifecycle: Sendable {
     case (.stopping, .ended(let code)):
       return clear(code, at: now)
     case (.stopping, .tick):
-      if let end = graceEnd, now >= end - giveUpMargin { return finish(128 + 9) }
       if let kill = killTime, now >= kill, !killedAll {
         killedAll = true
         return [.killAll]
       }
+      if let end = graceEnd, now >= end - giveUpMargin { return finish(128 + 9) }
       return []
     case (.stopping, .drainCommandEnded):
       drainCommandRuns = false
