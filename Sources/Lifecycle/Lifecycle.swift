@@ -32,7 +32,8 @@ public struct Lifecycle: Sendable {
   public private(set) var drainBegan: Duration?
   /// When the last drain signal came that was not a repetition of the one before.
   private var lastDrainSignal: Duration?
-  /// A drain signal came after a drain request: the grace may then end later, by ``Plan/graceFloor``.
+  /// A drain signal came after a drain request, or the drained service ended by itself: the grace may then
+  /// end later, by ``Plan/graceFloor``.
   private var signalAfterRequest: Duration?
   /// The drain was asked for by request, and no drain signal has come since: it ends in `drained`.
   private var onlyRequested = false
@@ -121,6 +122,8 @@ public struct Lifecycle: Sendable {
       signalAfterRequest = now
       return stop()
     case (.drained, .ended(let code)):
+      // The grace may have run out while it served on.
+      signalAfterRequest = now
       return clear(code, at: now)
     case (.drained, .drainCommandEnded):
       drainCommandRuns = false
