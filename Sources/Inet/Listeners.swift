@@ -67,25 +67,29 @@ public struct ServicePorts: Equatable, Sendable {
   }
 
   /// The service's ports among the namespace's listeners, by the first way that finds any: the cgroup of the
-  /// process that made the socket, the descriptors of the service's processes, its user.
+  /// process that made the socket, the descriptors of the service's processes, their users.
   ///
   /// - `cgroup`: ebb's own, nil where that tells nothing.
-  /// - `held`: whether one of the service's processes holds the socket of this inode; nil where none of their
-  ///   descriptors could be read.
-  /// - `user`: whose sockets count otherwise, but for those of `before`, by their cookies.
+  /// - `before`: the cookies of listeners that were there before the service.
+  /// - `family`: the service's processes.
   public static func find(
-    among listeners: [TCPSocket], cgroup: UInt64?, held: ((UInt64) -> Bool)?, user: UInt32, before: [UInt64]
+    among listeners: [TCPSocket], cgroup: UInt64?, before: [UInt64], family: [ProcessID]
   ) -> ServicePorts {
-    if let cgroup {
-      let ports = unique(listeners.filter { $0.cgroup == cgroup })
-      if !ports.isEmpty { return ServicePorts(ports: ports, origin: .cgroup) }
+    if let cgroup, let found = ServicePorts(listeners.filter { $0.cgroup == cgroup }, .cgroup) { return found }
+    let owners = SocketOwners(family)
+    if let found = ServicePorts(listeners.filter { $0.inode != 0 && owners.hold($0.inode) }, .descriptors) {
+      return found
     }
-    if let held {
-      let ports = unique(listeners.filter { $0.inode != 0 && held($0.inode) })
-      return ServicePorts(ports: ports, origin: ports.isEmpty ? nil : .descriptors)
-    }
-    let ports = unique(listeners.filter { $0.user == user && !before.contains($0.cookie) })
-    return ServicePorts(ports: ports, origin: ports.isEmpty ? nil : .user)
+    // Every descriptor was seen, and none is a listener: there is none.
+    if owners.isComplete && !family.isEmpty { return ServicePorts(ports: [], origin: nil) }
+    let users = family.compactMap { ProcessTable.user(of: $0) } + [ProcessControl.effectiveUser]
+    let rest = listeners.filter { users.contains($0.user) && !before.contains($0.cookie) }
+    return ServicePorts(rest, .user) ?? ServicePorts(ports: [], origin: nil)
+  }
+
+  private init?(_ sockets: [TCPSocket], _ origin: PortOrigin) {
+    if sockets.isEmpty { return nil }
+    self.init(ports: ServicePorts.unique(sockets), origin: origin)
   }
 
   private static func unique(_ sockets: [TCPSocket]) -> [UInt16] {

@@ -5,8 +5,8 @@ import Linux
 public struct SocketOwners {
   /// The inodes of sockets, in no order; bounded.
   private var inodes: [UInt64] = []
-  /// Whether the descriptors of at least one process could be read.
-  public private(set) var couldRead = false
+  /// Whether the descriptors of every process could be read.
+  public private(set) var isComplete = true
 
   /// At most so many sockets are remembered.
   static var limit: Int { 65536 }
@@ -22,7 +22,7 @@ public struct SocketOwners {
           return inodes.count < SocketOwners.limit
         }) != nil
       }
-      if isReadable { couldRead = true }
+      if !isReadable { isComplete = false }
     }
   }
 

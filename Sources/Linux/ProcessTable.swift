@@ -61,12 +61,23 @@ public enum ProcessTable {
 
   /// A hexadecimal signal mask of /proc/PID/status ("SigCgt:", "SigBlk:", …).
   public static func signalMask(_ field: StaticString, of process: ProcessID) -> SignalSet? {
+    status(field, of: process).flatMap { hexadecimal($0) }.map { SignalSet(rawValue: $0) }
+  }
+
+  /// The effective user of a process; nil where it is gone.
+  public static func user(of process: ProcessID) -> UInt32? {
+    // Real, effective, saved and file system user, with tabs between them.
+    guard let line = status("Uid:", of: process) else { return nil }
+    let users = line.split(separator: UInt8(ascii: "\t"))
+    return users.count == 4 ? decimal(users[1]).flatMap { UInt32(exactly: $0) } : nil
+  }
+
+  /// What is behind a name in /proc/PID/status, proc_pid_status(5), and the tab behind that.
+  private static func status(_ field: StaticString, of process: ProcessID) -> ArraySlice<UInt8>? {
     let path: Text = "/proc/\(process)/status"
     guard let status = path.bytes.withCString({ try? File.read($0) }) else { return nil }
-    for line in status.split(separator: UInt8(ascii: "\n")) where Array(line).hasPrefix(field) {
-      return hexadecimal(line.dropFirst(field.utf8CodeUnitCount + 1)).map { SignalSet(rawValue: $0) }
-    }
-    return nil
+    return status.split(separator: UInt8(ascii: "\n")).first { Array($0).hasPrefix(field) }?
+      .dropFirst(field.utf8CodeUnitCount + 1)
   }
 
   /// The descendants of a process that are alive (zombies are not), in no order; at most `limit`. Throws

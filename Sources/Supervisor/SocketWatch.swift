@@ -7,11 +7,9 @@ struct SocketWatch {
   /// The service's ports, as far as they are known.
   private(set) var ports: ServicePorts
   private var table = SocketTable()
-  private let user: UInt32
   /// The listeners of our user that were there before the launch, where nothing better than the user tells
   /// whose a socket is.
   private var listenersBefore: [UInt64] = []
-  private let cgroup: UInt64?
 
   private var busyWatch: BusyWatch?
   private(set) var notices: DeathNotices?
@@ -45,14 +43,12 @@ struct SocketWatch {
 
   init(given: [UInt16]) {
     ports = ServicePorts(ports: given, origin: given.isEmpty ? nil : .given)
-    user = ProcessID.ownUser
-    cgroup = given.isEmpty ? Cgroup.own : nil
   }
 
-  /// Notes what listens before the launch. Only where neither a port is given nor a cgroup tells: the user is
-  /// then what is left, should the service's descriptors be closed to us.
+  /// Notes what listens before the launch, unless the ports are given: should neither the cgroup nor the
+  /// descriptors tell whose a listener is, one that was there before is not the service's.
   mutating func noteListenersBefore() {
-    guard ports.origin == nil, cgroup == nil else { return }
+    guard ports.origin == nil else { return }
     var listeners = Listeners()
     try? table.read(Listeners.query(), into: &listeners)
     listenersBefore = listeners.sockets.map { $0.cookie }
@@ -64,17 +60,9 @@ struct SocketWatch {
     var listeners = Listeners()
     guard (try? table.read(Listeners.query(), into: &listeners)) != nil else { return }
     if listeners.sockets.isEmpty { return }
-    var owners: SocketOwners?
-    if cgroup == nil || !listeners.sockets.contains(where: { $0.cgroup == cgroup }),
-      let family = try? ProcessTable.descendants(of: .own)
-    {
-      let read = SocketOwners(family.map { $0.process })
-      if read.couldRead { owners = read }
-    }
     let found = ServicePorts.find(
-      among: listeners.sockets, cgroup: cgroup, held: owners.map { owners in { owners.hold($0) } },
-      user: user,
-      before: listenersBefore)
+      among: listeners.sockets, cgroup: Cgroup.own, before: listenersBefore,
+      family: (try? ProcessTable.descendants(of: .own))?.map { $0.process } ?? [])
     // Ports once found stay: a server closes its listeners when it begins to stop.
     if found.origin != nil { ports = found }
   }
@@ -143,13 +131,8 @@ struct SocketWatch {
   /// Looks at what the service has left to the kernel; nil where that cannot be read. Where no port is known
   /// (a service that ended before anybody asked), our user's sockets count.
   mutating func lookAtLingering() -> LingerLook? {
-    var look = LingerLook(user: ports.ports.isEmpty ? user : nil)
+    var look = LingerLook(user: ports.ports.isEmpty ? ProcessControl.effectiveUser : nil)
     guard (try? table.read(LingerLook.query(ports: ports.ports), into: &look)) != nil else { return nil }
     return look
   }
-}
-
-extension ProcessID {
-  /// The effective user of this process, geteuid(2).
-  static var ownUser: UInt32 { ProcessControl.effectiveUser }
 }

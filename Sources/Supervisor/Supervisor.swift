@@ -217,6 +217,7 @@ public final class Supervisor {
     case .ended(let status):
       takeLaunchOutcome()
       service.noteReaped()
+      lifecycle.plan.lingerMax = configuration.lingerMax ?? Platform.lingerMax
       var text: Text = "stopped: pid \(service.process) \(status)"
       if let sent = stopSent { text.append(contentsOf: " after \(now - sent)") }
       journal.write(
@@ -417,8 +418,6 @@ public final class Supervisor {
       .phases, "stopping", text,
       [Field("signal", signal), Field("pid", service.process.rawValue), Field("busy", lastBusy)])
     if service.isAlive { service.stop(signal) }
-    // What arrives from now on is meant for the end of the service, and is lingered for.
-    lifecycle.plan.lingerMax = configuration.lingerMax ?? Platform.lingerMax
   }
 
   private func killAll() {
