@@ -4,7 +4,6 @@
 
 #include "clinux.h"
 
-#include <netinet/tcp.h>
 
 static inline int clinux_stream_socket(int family) {
   return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -12,7 +11,6 @@ static inline int clinux_stream_socket(int family) {
 static inline int clinux_datagram_socket(int family) {
   return socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
-static inline int clinux_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC); }
 
 // With _GNU_SOURCE, glibc takes addresses as a transparent union, which Swift cannot convert to.
 static inline int clinux_bind(int fd, const void *address, socklen_t length) { return bind(fd, address, length); }
