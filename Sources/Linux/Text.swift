@@ -103,10 +103,9 @@ public struct Text: ExpressibleByStringInterpolation, Sendable {
       append(byteCount / 1024)
       append(" KiB")
     } else {
-      let tenths = byteCount / (1024 * 1024 / 10)
-      append(tenths / 10)
+      append(byteCount / (1024 * 1024))
       append(".")
-      append(tenths % 10)
+      append(byteCount % (1024 * 1024) * 10 / (1024 * 1024))
       append(" MiB")
     }
   }
