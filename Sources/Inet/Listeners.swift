@@ -75,7 +75,9 @@ public struct ServicePorts: Equatable, Sendable {
   public static func find(
     among listeners: [TCPSocket], cgroup: UInt64?, before: [UInt64], family: [ProcessID]
   ) -> ServicePorts {
-    if let cgroup, let found = ServicePorts(listeners.filter { $0.cgroup == cgroup }, .cgroup) { return found }
+    if let cgroup, let found = ServicePorts(listeners.filter { $0.cgroup == cgroup }, .cgroup) {
+      return found
+    }
     let owners = SocketOwners(family)
     if let found = ServicePorts(listeners.filter { $0.inode != 0 && owners.hold($0.inode) }, .descriptors) {
       return found

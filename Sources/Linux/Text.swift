@@ -3,12 +3,15 @@
 /// It is built by interpolation like a `String` ("\(port) is free"), but holds plain bytes and brings none
 /// of the Unicode tables into the binary. What a type looks like in text is said once, in an `append` of
 /// its own.
-public struct Text: ExpressibleByStringInterpolation, Sendable {
+public struct Text: ExpressibleByStringInterpolation, Equatable, Sendable {
   /// The UTF-8 (or whatever bytes outside input had).
   public private(set) var bytes: [UInt8] = []
 
   /// Nothing yet.
   public init() {}
+
+  /// These bytes, as they are.
+  public init(bytes: [UInt8]) { self.bytes = bytes }
 
   /// A literal.
   public init(stringLiteral literal: StaticString) { append(literal) }

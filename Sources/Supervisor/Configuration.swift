@@ -44,6 +44,13 @@ public struct Configuration {
   /// `--termination-log`; nil is the platform's file.
   public var terminationLog: CString?
 
+  /// `--ready-when`; empty is `listen`.
+  public var readyWhen: [Probe] = []
+  /// `--ready-while-draining`; nil is auto.
+  public var readyWhileDraining: Bool?
+  /// `--control`.
+  public var control = ControlAddress.automatic
+
   /// The defaults, for a command.
   public init(arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) {
     self.arguments = arguments

@@ -3,14 +3,18 @@ import Supervisor
 
 /// The options of `ebb run`.
 enum RunOptions: CommandOption {
-  case ports, stopSignal, drainOn, rewrite, group, single
+  case ports, readyWhen, readyWhileDraining, stopSignal, drainOn, rewrite, group, single
   case lameDuck, lameDuckMax, busyMax, lingerMax, grace, onDrain
   case mapExit, parentDeathSignal, noSubreaper, warnOnReap
-  case log, verbose, quiet, terminationLog
+  case control, log, verbose, quiet, terminationLog
+
+  static var command: StaticString { "run" }
 
   var name: StaticString {
     switch self {
     case .ports: "ports"
+    case .readyWhen: "ready-when"
+    case .readyWhileDraining: "ready-while-draining"
     case .stopSignal: "stop-signal"
     case .drainOn: "drain-on"
     case .rewrite: "rewrite"
@@ -26,6 +30,7 @@ enum RunOptions: CommandOption {
     case .parentDeathSignal: "parent-death-signal"
     case .noSubreaper: "no-subreaper"
     case .warnOnReap: "warn-on-reap"
+    case .control: "control"
     case .log: "log"
     case .verbose: "verbose"
     case .quiet: "quiet"
@@ -36,6 +41,9 @@ enum RunOptions: CommandOption {
   var value: StaticString? {
     switch self {
     case .ports: "P[/udp],..."
+    case .readyWhen: "PROBE"
+    case .readyWhileDraining: "auto|yes|no"
+    case .control: "@name|/path|off"
     case .stopSignal: "auto|SIG"
     case .drainOn: "SIG,..."
     case .rewrite: "A:B,..."
@@ -53,6 +61,10 @@ enum RunOptions: CommandOption {
   var help: StaticString {
     switch self {
     case .ports: "the service's ports (else: found)"
+    case .readyWhen:
+      "listen, tcp:P, http:P/path, unix:/path, exec:CMD or notify; repeatable, all must hold (listen)"
+    case .readyWhileDraining: "whether \"ebb ready\" says yes in a drain (auto: yes in Kubernetes, else no)"
+    case .control: "where ebb ready, live, drain and status reach it (a name made from the mount namespace)"
     case .stopSignal: "what the service is sent to stop (auto; see \"ebb help signals\")"
     case .drainOn: "signals that begin the drain (TERM,INT and the known server's own)"
     case .rewrite: "forward signal A as B; B 0: do not forward it"
@@ -81,7 +93,8 @@ enum RunOptions: CommandOption {
     case .single: .group
     case .verbose: .quiet
     case .quiet: .verbose
-    case .ports, .stopSignal, .drainOn, .rewrite, .lameDuck, .lameDuckMax, .busyMax, .lingerMax, .grace,
+    case .ports, .readyWhen, .readyWhileDraining, .control, .stopSignal, .drainOn, .rewrite, .lameDuck,
+      .lameDuckMax, .busyMax, .lingerMax, .grace,
       .onDrain,
       .mapExit, .parentDeathSignal, .noSubreaper, .warnOnReap, .log, .terminationLog:
       nil
@@ -115,6 +128,21 @@ enum RunOptions: CommandOption {
       }
       configuration.ports = ports.tcp
       configuration.udpPorts = ports.udp
+    case .readyWhen:
+      guard let probe = Probe(value.bytes) else {
+        throw wrong("listen, tcp:8080, http:8080/health, unix:/run/s.sock, exec:CMD or notify")
+      }
+      guard configuration.readyWhen.count < 16 else { throw wrong("16 probes at most") }
+      configuration.readyWhen.append(probe)
+    case .readyWhileDraining:
+      if value == "auto" {
+        configuration.readyWhileDraining = nil
+      } else if value == "yes" || value == "no" {
+        configuration.readyWhileDraining = value == "yes"
+      } else {
+        throw wrong("auto, yes or no")
+      }
+    case .control: configuration.control = try Values.control(value, source)
     case .stopSignal:
       if value == "auto" {
         configuration.stopSignal = nil
