@@ -41,9 +41,9 @@ struct ProcessLook {
     ((try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []).compactMap { pid_t($0) }
   }
 
-  /// The processes with this text in the environment that they were started with.
+  /// The processes with this variable, "NAME=value", in the environment that they were started with.
   static func marked(_ mark: String) -> [pid_t] {
-    let wanted = Data(mark.utf8)
+    let wanted = Data(mark.utf8 + [0])
     return all.filter { pid in
       guard let file = FileHandle(forReadingAtPath: "/proc/\(pid)/environ"),
         let environment = try? file.readToEnd()
