@@ -40,6 +40,13 @@ let package = Package(
     .executableTarget(
       name: "tide", dependencies: ["CLinux", "Linux"],
       swiftSettings: embedded, linkerSettings: staticExecutable),
+    .testTarget(name: "LinuxTests", dependencies: ["Linux"]),
+    .testTarget(name: "InetTests", dependencies: ["Inet", "Linux"]),
+    .testTarget(name: "LifecycleTests", dependencies: ["Lifecycle"]),
+    .testTarget(name: "SupervisorTests", dependencies: ["Supervisor", "Inet", "Lifecycle", "Linux"]),
+    .testTarget(name: "EbbTests", dependencies: ["ebb", "Supervisor", "Linux"]),
+    // The built binaries against real services: they are run, not imported.
+    .testTarget(name: "ServiceTests", dependencies: ["ebb", "tide"]),
   ],
   cLanguageStandard: .gnu11
 )

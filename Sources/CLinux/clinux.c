@@ -1,12 +1,19 @@
 #include "clinux.h"
 
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 
 #ifndef SYS_pidfd_send_signal
 #define SYS_pidfd_send_signal 424
 #endif
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
+#endif
+#ifndef CGROUP2_SUPER_MAGIC
+#define CGROUP2_SUPER_MAGIC 0x63677270
+#endif
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
 #endif
 #ifndef RWF_NOWAIT
 #define RWF_NOWAIT 8
@@ -79,4 +86,107 @@ ssize_t clinux_write_nowait(int fd, const void *bytes, size_t count) {
   ssize_t written = syscall(SYS_pwritev2, fd, &vector, 1, -1L, -1L, RWF_NOWAIT);
   if (written >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL && errno != ESPIPE)) return written;
   return write(fd, bytes, count);
+}
+
+int clinux_bind_any(int fd, bool ipv6, uint16_t port) {
+  struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_ANY_INIT};
+  struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(port)};
+  return ipv6 ? bind(fd, (struct sockaddr *)&six, sizeof six) : bind(fd, (struct sockaddr *)&four, sizeof four);
+}
+
+uint64_t clinux_cgroup2_inode(const char *path) {
+  struct statfs filesystem;
+  struct stat status;
+  if (statfs(path, &filesystem) < 0 || filesystem.f_type != CGROUP2_SUPER_MAGIC) return 0;
+  return stat(path, &status) < 0 ? 0 : status.st_ino;
+}
+
+static int unix_address(const char *name, struct sockaddr_un *address, socklen_t *length) {
+  size_t count = strlen(name);
+  memset(address, 0, sizeof *address);
+  address->sun_family = AF_UNIX;
+  if (count >= sizeof address->sun_path) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  memcpy(address->sun_path, name, count);
+  *length = offsetof(struct sockaddr_un, sun_path) + count;
+  if (name[0] == '@')
+    address->sun_path[0] = 0;
+  else
+    *length += 1;
+  return 0;
+}
+
+int clinux_unix_bind(int fd, const char *name) {
+  struct sockaddr_un address;
+  socklen_t length;
+  if (unix_address(name, &address, &length) < 0) return -1;
+  return bind(fd, (struct sockaddr *)&address, length);
+}
+
+int clinux_unix_connect(int fd, const char *name) {
+  struct sockaddr_un address;
+  socklen_t length;
+  if (unix_address(name, &address, &length) < 0) return -1;
+  return connect(fd, (struct sockaddr *)&address, length);
+}
+
+int clinux_peer(int fd, struct clinux_peer *peer) {
+  struct ucred credentials;
+  socklen_t length = sizeof credentials;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0) return -1;
+  peer->pid = credentials.pid;
+  peer->uid = credentials.uid;
+  return 0;
+}
+
+int clinux_peer_pidfd(int fd) {
+  int pidfd = -1;
+  socklen_t length = sizeof pidfd;
+  return getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length) < 0 ? -1 : pidfd;
+}
+
+int clinux_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+
+int clinux_connect_loopback(int fd, bool ipv6, uint16_t port) {
+  struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+  struct sockaddr_in four = {
+      .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+  return ipv6 ? connect(fd, (struct sockaddr *)&six, sizeof six) : connect(fd, (struct sockaddr *)&four, sizeof four);
+}
+
+int clinux_pass_credentials(int fd) {
+  int yes = 1;
+  return setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes);
+}
+
+ssize_t clinux_receive_with_sender(int fd, void *bytes, size_t count, pid_t *sender) {
+  union {
+    char space[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int) * 16)];
+    struct cmsghdr align;
+  } control;
+  struct iovec vector = {.iov_base = bytes, .iov_len = count};
+  struct msghdr message = {
+      .msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  ssize_t received = recvmsg(fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+  if (received < 0) return received;
+  *sender = 0;
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c != NULL; c = CMSG_NXTHDR(&message, c)) {
+    if (c->cmsg_level != SOL_SOCKET) continue;
+    if (c->cmsg_type == SCM_CREDENTIALS) {
+      struct ucred credentials;
+      memcpy(&credentials, CMSG_DATA(c), sizeof credentials);
+      *sender = credentials.pid;
+    } else if (c->cmsg_type == SCM_RIGHTS) {
+      // Descriptors that somebody sends along are nothing that we want to keep open.
+      size_t descriptors = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+      for (size_t i = 0; i < descriptors; i++) {
+        int descriptor;
+        memcpy(&descriptor, CMSG_DATA(c) + i * sizeof descriptor, sizeof descriptor);
+        close(descriptor);
+      }
+    }
+  }
+  return received;
 }

@@ -42,12 +42,24 @@ public struct Errno: Error, Equatable, Sendable {
 }
 
 /// The result of a libc call that says -1 for an error; EINTR is tried again, here and nowhere else.
-@inlinable @inline(__always)
+@inline(__always)
 public func checked<Result: SignedInteger>(_ call: () -> Result) throws(Errno) -> Result {
   while true {
     let result = call()
     if result != -1 { return result }
     let error = Errno.last
     if error != .interrupted { throw error }
+  }
+}
+
+extension Errno: TextRepresentable {
+  /// What strerror(3) says of it: "No such file or directory".
+  public func write(to text: inout Text) {
+    if let message = strerror(rawValue) {
+      text.append(printable: CString(message).bytes)
+    } else {
+      text.append("error ")
+      text.append(rawValue)
+    }
   }
 }

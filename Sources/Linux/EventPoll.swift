@@ -40,7 +40,8 @@ public struct EventPoll {
     _ operation: Int32, _ file: FileDescriptor, _ token: UInt64, _ readable: Bool, _ writable: Bool
   ) throws(Errno) {
     var event = epoll_event()
-    event.events = (readable ? EPOLLIN.rawValue : 0) | (writable ? EPOLLOUT.rawValue : 0)
+    event.events =
+      (readable ? CLINUX_EPOLLIN.rawValue : 0) | (writable ? CLINUX_EPOLLOUT.rawValue : 0)
     event.data.u64 = token
     _ = try checked { epoll_ctl(descriptor.rawValue, operation, file.rawValue, &event) }
   }
@@ -56,8 +57,9 @@ public struct EventPoll {
         handle(
           Event(
             token: event.data.u64,
-            isReadable: bits & (EPOLLIN.rawValue | EPOLLHUP.rawValue | EPOLLERR.rawValue) != 0,
-            isWritable: bits & EPOLLOUT.rawValue != 0))
+            isReadable: bits & (CLINUX_EPOLLIN.rawValue | CLINUX_EPOLLHUP.rawValue | CLINUX_EPOLLERR.rawValue)
+              != 0,
+            isWritable: bits & CLINUX_EPOLLOUT.rawValue != 0))
       }
     }
   }

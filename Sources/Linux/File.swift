@@ -12,7 +12,8 @@ public enum File {
     while filled < limit {
       let start = filled
       let count = try bytes.withUnsafeMutableBufferPointer { (buffer) throws(Errno) -> Int in
-        try file.read(into: UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: buffer[start...])))
+        try file.read(
+          into: UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: buffer[start...])))
       }
       if count == 0 { break }
       filled += count
@@ -20,6 +21,9 @@ public enum File {
     bytes.removeLast(limit - filled)
     return bytes
   }
+
+  /// Removes a name; the corresponding C function is `unlink`.
+  public static func remove(_ path: CString) { _ = unlink(path.pointer) }
 
   /// Whether a path leads anywhere; the corresponding C function is `access`.
   public static func exists(_ path: CString) -> Bool { access(path.pointer, F_OK) == 0 }

@@ -50,6 +50,12 @@ public struct FileDescriptor: Equatable, Sendable {
     return try checked { clinux_write_nowait(fd, address, count) }
   }
 
+  /// Waits until something can be written, or an error would be told; poll(2).
+  public func waitUntilWritable(for duration: Duration) {
+    var wanted = pollfd(fd: rawValue, events: Int16(POLLOUT), revents: 0)
+    _ = poll(&wanted, 1, Int32(clamping: duration.inMilliseconds))
+  }
+
   /// Makes calls on the file fail with EAGAIN instead of waiting, fcntl(2) O_NONBLOCK. Only for files that
   /// are ebb's alone: the flag belongs to the open file, which a service may share.
   public func setNonblocking() { _ = clinux_set_nonblocking(rawValue) }

@@ -35,7 +35,9 @@ public struct Launch {
 
   /// Forks. `arguments` is an argv: pointers to C strings, the last one nil, the first one the program, looked
   /// up in PATH where it has no slash.
-  public init(_ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>, _ settings: Settings) throws(Errno) {
+  public init(_ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>, _ settings: Settings)
+    throws(Errno)
+  {
     let pipe = try FileDescriptor.pipe()
     var launch = clinux_launch()
     launch.argv = UnsafePointer(arguments)
@@ -87,4 +89,9 @@ public enum ProcessControl {
 
   /// Suspends this process as SIGSTOP does; comes back at SIGCONT.
   public static func suspend() { _ = kill(getpid(), SIGSTOP) }
+}
+
+extension ProcessControl {
+  /// The user whose rights this process has, geteuid(2).
+  public static var effectiveUser: UInt32 { geteuid() }
 }

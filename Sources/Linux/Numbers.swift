@@ -31,7 +31,9 @@ extension Duration {
   /// The time that a user writes: "250ms", "10s", "2m", "1h", "0", and "1.5s". nil where it makes no sense,
   /// is negative, or is longer than a year.
   public init?(written text: [UInt8]) {
-    let digits = text.prefix { ($0 >= UInt8(ascii: "0") && $0 <= UInt8(ascii: "9")) || $0 == UInt8(ascii: ".") }
+    let digits = text.prefix {
+      ($0 >= UInt8(ascii: "0") && $0 <= UInt8(ascii: "9")) || $0 == UInt8(ascii: ".")
+    }
     let unit = Array(text.dropFirst(digits.count))
     let nanosecondsPerUnit: UInt64
     if unit == "ms" {
@@ -48,7 +50,9 @@ extension Duration {
       return nil
     }
     let parts = digits.split(separator: UInt8(ascii: "."), maxSplits: 1, omittingEmptySubsequences: false)
-    guard let first = parts.first, let whole = decimal(first), whole <= 366 * 24 * 3600 * 1000 else { return nil }
+    guard let first = parts.first, let whole = decimal(first), whole <= 366 * 24 * 3600 * 1000 else {
+      return nil
+    }
     var nanoseconds = whole.multipliedReportingOverflow(by: nanosecondsPerUnit)
     if nanoseconds.overflow { return nil }
     if parts.count == 2 {
@@ -59,7 +63,9 @@ extension Duration {
       nanoseconds = nanoseconds.partialValue.addingReportingOverflow(
         UInt64(Double(fraction) / Double(scale) * Double(nanosecondsPerUnit)))
     }
-    guard !nanoseconds.overflow, nanoseconds.partialValue <= 366 * 24 * 3600 * 1_000_000_000 else { return nil }
+    guard !nanoseconds.overflow, nanoseconds.partialValue <= 366 * 24 * 3600 * 1_000_000_000 else {
+      return nil
+    }
     self = .nanoseconds(Int64(nanoseconds.partialValue))
   }
 }

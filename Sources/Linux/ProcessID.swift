@@ -104,7 +104,8 @@ public struct ChildChange {
     let status = Signal(child.status & 0x7f)
     switch Int(child.code) {
     case Int(CLD_EXITED):
-      return .change(ChildChange(process: process, kind: .ended(.exited(UInt8(truncatingIfNeeded: child.status)))))
+      return .change(
+        ChildChange(process: process, kind: .ended(.exited(UInt8(truncatingIfNeeded: child.status)))))
     case Int(CLD_STOPPED), Int(CLD_TRAPPED):
       return .change(ChildChange(process: process, kind: .stopped(status ?? .stop)))
     case Int(CLD_CONTINUED):
@@ -118,8 +119,9 @@ public struct ChildChange {
   /// given to strangers.
   public static func isAnyInGroup(_ group: ProcessID) -> Bool {
     var child = clinux_child()
-    return (try? checked {
-      clinux_wait(P_PGID, id_t(group.rawValue), &child, Int32(WEXITED | WNOHANG | WNOWAIT))
-    }) != nil
+    return
+      (try? checked {
+        clinux_wait(P_PGID, id_t(group.rawValue), &child, Int32(WEXITED | WNOHANG | WNOWAIT))
+      }) != nil
   }
 }

@@ -61,17 +61,29 @@ public enum ProcessTable {
 
   /// A hexadecimal signal mask of /proc/PID/status ("SigCgt:", "SigBlk:", …).
   public static func signalMask(_ field: StaticString, of process: ProcessID) -> SignalSet? {
+    status(field, of: process).flatMap { hexadecimal($0) }.map { SignalSet(rawValue: $0) }
+  }
+
+  /// The effective user of a process; nil where it is gone.
+  public static func user(of process: ProcessID) -> UInt32? {
+    // Real, effective, saved and file system user, with tabs between them.
+    guard let line = status("Uid:", of: process) else { return nil }
+    let users = line.split(separator: UInt8(ascii: "\t"))
+    return users.count == 4 ? decimal(users[1]).flatMap { UInt32(exactly: $0) } : nil
+  }
+
+  /// What is behind a name in /proc/PID/status, proc_pid_status(5), and the tab behind that.
+  private static func status(_ field: StaticString, of process: ProcessID) -> ArraySlice<UInt8>? {
     let path: Text = "/proc/\(process)/status"
     guard let status = path.bytes.withCString({ try? File.read($0) }) else { return nil }
-    for line in status.split(separator: UInt8(ascii: "\n")) where Array(line).hasPrefix(field) {
-      return hexadecimal(line.dropFirst(field.utf8CodeUnitCount + 1)).map { SignalSet(rawValue: $0) }
-    }
-    return nil
+    return status.split(separator: UInt8(ascii: "\n")).first { Array($0).hasPrefix(field) }?
+      .dropFirst(field.utf8CodeUnitCount + 1)
   }
 
   /// The descendants of a process that are alive (zombies are not), in no order; at most `limit`. Throws
   /// where there is no /proc.
-  public static func descendants(of ancestor: ProcessID, limit: Int = 65536) throws(Errno) -> [ProcessRecord] {
+  public static func descendants(of ancestor: ProcessID, limit: Int = 65536) throws(Errno) -> [ProcessRecord]
+  {
     var records: [ProcessRecord] = []
     try Directory.numbers(in: CString("/proc")) { number in
       if let record = try? ProcessRecord(of: ProcessID(number)) { records.append(record) }
@@ -102,6 +114,17 @@ public enum ProcessTable {
       members = generation
       rest = next
     }
+  }
+
+  /// Whether a process descends from another, by its parents; at most 1,000 generations.
+  public static func isDescendant(_ process: ProcessID, of ancestor: ProcessID) -> Bool {
+    var process = process
+    for _ in 0..<1000 {
+      guard process.rawValue > 1, let record = try? ProcessRecord(of: process) else { return false }
+      if record.parent == ancestor { return true }
+      process = record.parent
+    }
+    return false
   }
 
   /// Sends a signal to a process only if it still is the one of this record: pinned by a pidfd, looked at

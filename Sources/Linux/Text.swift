@@ -3,12 +3,15 @@
 /// It is built by interpolation like a `String` ("\(port) is free"), but holds plain bytes and brings none
 /// of the Unicode tables into the binary. What a type looks like in text is said once, in an `append` of
 /// its own.
-public struct Text: ExpressibleByStringInterpolation, Sendable {
+public struct Text: ExpressibleByStringInterpolation, Equatable, Sendable {
   /// The UTF-8 (or whatever bytes outside input had).
   public private(set) var bytes: [UInt8] = []
 
   /// Nothing yet.
   public init() {}
+
+  /// These bytes, as they are.
+  public init(bytes: [UInt8]) { self.bytes = bytes }
 
   /// A literal.
   public init(stringLiteral literal: StaticString) { append(literal) }
@@ -17,7 +20,7 @@ public struct Text: ExpressibleByStringInterpolation, Sendable {
   public init(stringInterpolation interpolation: StringInterpolation) { self = interpolation.text }
 
   /// Collects the pieces of "…\(value)…".
-  public struct StringInterpolation: StringInterpolationProtocol {
+  public struct StringInterpolation: StringInterpolationProtocol, Sendable {
     /// Literals stay in the binary's read-only data.
     public typealias StringLiteralType = StaticString
     /// What has been collected.
@@ -124,9 +127,72 @@ public struct Text: ExpressibleByStringInterpolation, Sendable {
     }
   }
 
+  /// Adds bytes as a JSON string, quotes included, RFC 8259. Bytes that are not UTF-8 become U+FFFD.
+  public mutating func append(jsonString foreign: [UInt8]) {
+    append("\"")
+    var index = 0
+    while index < foreign.count {
+      let byte = foreign[index]
+      let length = Text.utf8Length(foreign[index...])
+      if length == 0 {
+        append("\\ufffd")
+      } else if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") {
+        append("\\")
+        append(byte: byte)
+      } else if byte < 0x20 || byte == 0x7f {
+        append("\\u00")
+        append(hex: byte)
+      } else {
+        bytes.append(contentsOf: foreign[index..<(index + length)])
+      }
+      index += max(1, length)
+    }
+    append("\"")
+  }
+
+  /// The length of the UTF-8 sequence at the front, RFC 3629; 0 where there is none.
+  private static func utf8Length(_ bytes: ArraySlice<UInt8>) -> Int {
+    guard let first = bytes.first else { return 0 }
+    let length: Int
+    var lowest: UInt8 = 0x80
+    var highest: UInt8 = 0xbf
+    switch first {
+    case 0..<0x80: return 1
+    case 0xc2...0xdf: length = 2
+    case 0xe0...0xef:
+      length = 3
+      if first == 0xe0 { lowest = 0xa0 }
+      if first == 0xed { highest = 0x9f }
+    case 0xf0...0xf4:
+      length = 4
+      if first == 0xf0 { lowest = 0x90 }
+      if first == 0xf4 { highest = 0x8f }
+    default: return 0
+    }
+    guard bytes.count >= length else { return 0 }
+    for (offset, byte) in bytes.dropFirst().prefix(length - 1).enumerated() {
+      if byte < (offset == 0 ? lowest : 0x80) || byte > (offset == 0 ? highest : 0xbf) { return 0 }
+    }
+    return length
+  }
+
   private mutating func append(hex byte: UInt8) {
-    for nibble in [byte >> 4, byte & 15] {
-      bytes.append(nibble < 10 ? UInt8(ascii: "0") + nibble : UInt8(ascii: "a") + nibble - 10)
+    append(hexDigit: byte >> 4)
+    append(hexDigit: byte & 15)
+  }
+
+  private mutating func append(hexDigit digit: UInt8) {
+    bytes.append(digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10)
+  }
+
+  /// Adds a number in hexadecimal, with no zeros before it.
+  public mutating func append(hexadecimal number: UInt64) {
+    var shift: UInt64 = 60
+    while shift > 0 && number >> shift == 0 { shift -= 4 }
+    while true {
+      append(hexDigit: UInt8(truncatingIfNeeded: number >> shift & 15))
+      if shift == 0 { return }
+      shift -= 4
     }
   }
 

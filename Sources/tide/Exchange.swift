@@ -199,7 +199,7 @@ final class Exchange {
 
   /// What an error of the socket means to the request.
   static func outcome(of error: Errno, _ when: Text) -> Outcome {
-    let text: Text = "\(describe(error)), \(when)"
+    let text: Text = "\(error), \(when)"
     switch error {
     case Errno(ECONNREFUSED): return .failed(.refused, text)
     case Errno(ECONNRESET), Errno(EPIPE): return .failed(.reset, text)

@@ -97,7 +97,7 @@ final class Server {
       }
       try loop.watch(socket.descriptor, Token(source: Source.listener))
     } catch {
-      complain("cannot listen: \(describe(error))")
+      complain("cannot listen: \(error)")
       exit(1)
     }
     listener = socket

@@ -16,6 +16,7 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -54,6 +55,12 @@ static inline int clinux_set_nonblocking(int fd) {
 }
 static inline int clinux_prctl(int option, unsigned long argument) { return prctl(option, argument, 0, 0, 0); }
 
+// Enums in glibc's headers and macros in musl's.
+enum clinux_epoll { CLINUX_EPOLLIN = EPOLLIN, CLINUX_EPOLLOUT = EPOLLOUT, CLINUX_EPOLLHUP = EPOLLHUP, CLINUX_EPOLLERR = EPOLLERR };
+static inline int clinux_socket_raw_cloexec(void) { return SOCK_RAW | SOCK_CLOEXEC; }
+static inline int clinux_socket_stream_cloexec(void) { return SOCK_STREAM | SOCK_CLOEXEC; }
+static inline int clinux_socket_datagram_cloexec(void) { return SOCK_DGRAM | SOCK_CLOEXEC; }
+
 // Signals as the kernel has them, a mask of 64 bits: libc's sigset_t functions leave out the real-time
 // signals that the C library keeps for itself (32 to 34), which an init must forward like any other.
 int clinux_sigprocmask(int how, const uint64_t *set, uint64_t *old);
@@ -83,6 +90,46 @@ struct clinux_launch {
   int report;             // close-on-exec pipe: errno is written to it when exec fails
 };
 pid_t clinux_launch(const struct clinux_launch *launch);
+
+// Unix sockets, unix(7): an address is a cast, and an abstract name has its own length. `name` begins with '@'
+// for an abstract one, else it is a path; -1 with ENAMETOOLONG where it does not fit.
+int clinux_unix_bind(int fd, const char *name);
+int clinux_unix_connect(int fd, const char *name);
+static inline int clinux_socket_seqpacket_cloexec(void) { return SOCK_SEQPACKET | SOCK_CLOEXEC; }
+
+static inline int clinux_unix_datagram(void) { return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
+static inline int clinux_unix_stream(void) { return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
+
+// The error of a connection that was being made, socket(7) SO_ERROR; 0 when it stands.
+static inline int clinux_socket_error(int fd) {
+  int error = 0;
+  socklen_t length = sizeof error;
+  return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 ? errno : error;
+}
+
+// The process at the other end: SO_PEERCRED; and a pidfd that pins it: SO_PEERPIDFD, Linux 6.5.
+struct clinux_peer {
+  pid_t pid;
+  uid_t uid;
+};
+int clinux_peer(int fd, struct clinux_peer *peer);
+int clinux_peer_pidfd(int fd);
+
+// accept4(2), close-on-exec and non-blocking.
+int clinux_accept(int fd);
+
+// connect(2) to a TCP port of the loopback address.
+int clinux_connect_loopback(int fd, bool ipv6, uint16_t port);
+
+// A datagram with its sender's pid (SCM_CREDENTIALS; SO_PASSCRED must be on), 0 where none came along.
+int clinux_pass_credentials(int fd);
+ssize_t clinux_receive_with_sender(int fd, void *bytes, size_t count, pid_t *sender);
+
+// bind(2) to a port of every address: sockaddr_in and its kin are casts.
+int clinux_bind_any(int fd, bool ipv6, uint16_t port);
+
+// The inode of a directory if that is a cgroup v2's, else 0: statfs(2) and stat(2).
+uint64_t clinux_cgroup2_inode(const char *path);
 
 // A write that never blocks, whatever the descriptor's flags: EAGAIN instead.
 ssize_t clinux_write_nowait(int fd, const void *bytes, size_t count);

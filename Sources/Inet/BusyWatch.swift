@@ -1,0 +1,137 @@
+import Linux
+
+/// The connections that were busy at one moment, followed until each has answered once.
+///
+/// The first look takes the busy ones in; every further look tells how many of them still are. One that has
+/// ended, or was closed by the service (the kernel delivers the rest), is not any more, and newcomers never
+/// become any.
+public struct BusyWatch: SocketCollector {
+  /// How many connections are followed at most. What is beyond them is not waited for, and counted.
+  public static var capacity: Int { 65536 }
+
+  private struct Entry {
+    var cookie: UInt64
+    /// At the first look.
+    var bytesSent: UInt64
+    var bytesReceived: UInt64
+    /// A piece of an answer was on its way: it counts as busy while it sends on.
+    var wasSending: Bool
+    var isFinished = false
+  }
+
+  private var entries: [Entry] = []
+  /// Indexes into `entries` plus one, by the cookie's hash, with the next free place taken where one is not;
+  /// always at most half full. 0 is free.
+  private var slots: [Int32] = []
+  private var isFirstLook = true
+
+  /// Open connections at this look.
+  public private(set) var connections = 0
+  /// Those among them that are still waited for.
+  public private(set) var busy = 0
+  /// Connections that were busy at the first look and for which there was no place.
+  public private(set) var notFollowed = 0
+
+  /// A watch that has seen nothing.
+  public init() {}
+
+  /// What to ask the table for.
+  public static func query(ports: [UInt16]) -> SocketQuery {
+    SocketQuery(states: .open, ports: ports, wantsHistory: true)
+  }
+
+  /// Begins a look: call it before the table is read.
+  public mutating func beginLook() {
+    connections = 0
+    busy = 0
+  }
+
+  /// Ends a look that was read whole. From the first one on, newcomers are not taken in.
+  public mutating func endLook() { isFirstLook = false }
+
+  /// Forgets this look's rows.
+  public mutating func restart() {
+    beginLook()
+    if isFirstLook {
+      entries.removeAll()
+      slots.removeAll()
+      notFollowed = 0
+    }
+  }
+
+  /// Takes one open connection.
+  public mutating func take(_ socket: TCPSocket) {
+    connections += 1
+    if isFirstLook {
+      follow(socket)
+    } else if let index = find(socket.cookie), !entries[index].isFinished {
+      if isFinished(entries[index], socket) {
+        entries[index].isFinished = true
+      } else {
+        busy += 1
+      }
+    }
+  }
+
+  private mutating func follow(_ socket: TCPSocket) {
+    let activity = Activity(of: socket)
+    guard activity != .idle else { return }
+    guard entries.count < BusyWatch.capacity else {
+      notFollowed += 1
+      return
+    }
+    busy += 1
+    entries.append(
+      Entry(
+        cookie: socket.cookie, bytesSent: socket.history?.bytesSent ?? 0,
+        bytesReceived: socket.history?.bytesReceived ?? 0, wasSending: activity == .justSent))
+    insert(entries.count)
+  }
+
+  /// Whether a followed connection is not waited for any more.
+  private func isFinished(_ entry: Entry, _ socket: TCPSocket) -> Bool {
+    let activity = Activity(of: socket)
+    guard let history = socket.history else { return activity == .idle }
+    switch activity {
+    case .idle: return true
+    case .justSent: return false
+    case .busy:
+      // Not the answer of then, but the next request: it has answered once.
+      let hasAnswered = entry.wasSending || history.bytesSent > entry.bytesSent
+      return hasAnswered && socket.unacknowledged == 0 && history.bytesReceived > entry.bytesReceived
+        && history.sinceReceived + Activity.tick < history.sinceSent
+    }
+  }
+
+  // MARK: - The index
+
+  private func slot(_ cookie: UInt64) -> Int {
+    Int(truncatingIfNeeded: (cookie &* 0x9e37_79b9_7f4a_7c15) >> 32) & (slots.count - 1)
+  }
+
+  private func find(_ cookie: UInt64) -> Int? {
+    guard !slots.isEmpty else { return nil }
+    var place = slot(cookie)
+    while slots[place] != 0 {
+      let index = Int(slots[place]) - 1
+      if entries[index].cookie == cookie { return index }
+      place = (place + 1) & (slots.count - 1)
+    }
+    return nil
+  }
+
+  private mutating func insert(_ number: Int) {
+    if entries.count * 2 > slots.count {
+      slots = [Int32](repeating: 0, count: max(64, slots.count * 2))
+      for index in 1...entries.count { place(index) }
+    } else {
+      place(number)
+    }
+  }
+
+  private mutating func place(_ number: Int) {
+    var place = slot(entries[number - 1].cookie)
+    while slots[place] != 0 { place = (place + 1) & (slots.count - 1) }
+    slots[place] = Int32(number)
+  }
+}

@@ -1,0 +1,166 @@
+import CLinux
+import Linux
+
+/// How a connection ended, as the kernel's notice of it tells.
+///
+/// A notice is sent when the kernel frees the socket: for one that its application had closed, when our FIN is
+/// acknowledged, or at the reset or time-out; for one still open, at the application's close. What happens
+/// after our FIN was acknowledged sends none.
+public struct Death: Equatable, Sendable {
+  /// The service's end.
+  public var local: Endpoint
+  /// The peer's end; port 0 where the kernel had forgotten it.
+  public var remote: Endpoint
+  /// Whether it was cut off: by a reset of either side, or because the kernel gave up on its peer.
+  public var wasReset: Bool
+  /// Payload bytes that the service had written and the peer had not acknowledged.
+  public var unacknowledged: UInt64
+  /// Payload bytes from the peer that the service had not read.
+  public var unread: UInt64
+  /// Whether the byte counts are known: not for a connection that never left the accept queue, nor for one
+  /// that was closed with SO_LINGER 0.
+  public var isMeasured: Bool
+
+  /// The death that a notice tells of; nil where it is no connection's (a listener's, or a socket that never
+  /// was connected).
+  ///
+  /// The kernel's numbers add up like this (each seen on Linux 6.18): the receive queue is what was not read,
+  /// with one for the peer's FIN; the send queue what was not acknowledged, with one for our FIN, sent or
+  /// not; tcpi_bytes_acked is the payload acknowledged, and one more once our FIN is.
+  public init?(of socket: TCPSocket) {
+    local = socket.local
+    remote = socket.remote
+    wasReset = true
+    unacknowledged = 0
+    unread = 0
+    isMeasured = true
+    if socket.remote.port == 0 {
+      if socket.remote.isUnspecified { return nil }
+      isMeasured = false
+      return
+    }
+    guard let history = socket.history else {
+      isMeasured = false
+      return
+    }
+    let sent = history.bytesSent &- min(history.bytesRepeated, history.bytesSent)
+    let queued = UInt64(socket.sendQueue)
+    if queued == 0 && history.bytesAcknowledged > sent {
+      // All of the payload and our FIN are acknowledged. Only what came in after our FIN, and found nobody
+      // to read it, is answered with a reset.
+      wasReset = socket.receiveQueue > 1
+      unread = wasReset ? UInt64(socket.receiveQueue) - 1 : 0
+      return
+    }
+    // Without the FIN, which is in the queue when that is larger than what is known to be in flight or unsent.
+    let inFlight = sent - min(history.bytesAcknowledged, sent)
+    let notSent = UInt64(history.bytesNotSent)
+    unacknowledged = notSent == 0 ? min(queued, inFlight) : queued
+    unread = UInt64(socket.receiveQueue)
+  }
+}
+
+/// The kernel's notices of dying TCP sockets, SKNLGRP_INET_TCP_DESTROY and SKNLGRP_INET6_TCP_DESTROY
+/// (include/uapi/linux/sock_diag.h, Linux 4.3): no privilege needed, of this network namespace.
+public struct DeathNotices {
+  /// Readable when there is a notice.
+  public let descriptor: FileDescriptor
+
+  /// What ``next()`` found.
+  public enum Answer: Equatable {
+    /// A connection has died.
+    case death(Death)
+    /// The kernel had to drop notices: from here on nothing can be said about losses.
+    case missed
+    /// There is none.
+    case none
+  }
+
+  /// Begins to listen for the deaths of sockets with these local ports. The kernel sorts out the others, so
+  /// that they neither wake us nor fill the buffer.
+  public init(ports: [UInt16]) throws(Errno) {
+    descriptor = FileDescriptor(
+      try checked { socket(AF_NETLINK, clinux_socket_raw_cloexec(), NETLINK_SOCK_DIAG) })
+    descriptor.setNonblocking()
+    // 1,280 bytes are charged for a notice; the kernel grants what rmem_max allows.
+    var size: Int32 = 4 * 1024 * 1024
+    _ = setsockopt(
+      descriptor.rawValue, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
+    do throws(Errno) {
+      try filter(ports)
+      try join(SKNLGRP_INET_TCP_DESTROY.rawValue)
+      try join(SKNLGRP_INET6_TCP_DESTROY.rawValue)
+    } catch {
+      descriptor.close()
+      throw error
+    }
+  }
+
+  /// Ends the listening.
+  public func close() { descriptor.close() }
+
+  private func join(_ group: UInt32) throws(Errno) {
+    var group = group
+    _ = try checked {
+      setsockopt(
+        descriptor.rawValue, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group,
+        socklen_t(MemoryLayout<UInt32>.size))
+    }
+  }
+
+  /// A classic BPF program over the datagram, socket(7) SO_ATTACH_FILTER: load the source port, which is 20
+  /// bytes in, behind struct nlmsghdr and the first four of struct inet_diag_msg; keep what is in the list.
+  private func filter(_ ports: [UInt16]) throws(Errno) {
+    // A jump is at most 255 instructions long.
+    let ports = ports.prefix(200)
+    if ports.isEmpty { return }
+    var program: [sock_filter] = [sock_filter(code: UInt16(BPF_LD | BPF_H | BPF_ABS), jt: 0, jf: 0, k: 20)]
+    for (index, port) in ports.enumerated() {
+      let toAccept = UInt8(ports.count - index)
+      program.append(
+        sock_filter(code: UInt16(BPF_JMP | BPF_JEQ | BPF_K), jt: toAccept, jf: 0, k: UInt32(port)))
+    }
+    program.append(sock_filter(code: UInt16(BPF_RET | BPF_K), jt: 0, jf: 0, k: 0))
+    program.append(sock_filter(code: UInt16(BPF_RET | BPF_K), jt: 0, jf: 0, k: .max))
+    let fd = descriptor.rawValue
+    try program.withUnsafeMutableBufferPointer { (buffer) throws(Errno) in
+      var attachment = sock_fprog(len: UInt16(buffer.count), filter: buffer.baseAddress)
+      _ = try checked {
+        setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &attachment, socklen_t(MemoryLayout<sock_fprog>.size))
+      }
+    }
+  }
+
+  /// The next notice. Never waits.
+  public func next() -> Answer {
+    withUnsafeTemporaryAllocation(byteCount: 2048, alignment: 8) { buffer in
+      while true {
+        let fd = descriptor.rawValue
+        let count: Int
+        do throws(Errno) {
+          count = try checked { recv(fd, buffer.baseAddress, buffer.count, Int32(MSG_TRUNC)) }
+        } catch {
+          return error == .noBufferSpace ? .missed : .none
+        }
+        guard count > 0, count <= buffer.count else { return .missed }
+        switch DeathNotices.read(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])) {
+        case .none: continue
+        case let answer: return answer
+        }
+      }
+    }
+  }
+
+  /// The notice in a datagram; one that cannot be read is a missed one.
+  static func read(_ datagram: UnsafeRawBufferPointer) -> Answer {
+    var messages = NetlinkMessages(datagram)
+    do throws(Errno) {
+      guard let message = try messages.next(), let socket = TCPSocket(inetDiagnostic: message.payload) else {
+        return .missed
+      }
+      return Death(of: socket).map { .death($0) } ?? .none
+    } catch {
+      return .missed
+    }
+  }
+}

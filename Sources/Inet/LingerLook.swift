@@ -1,0 +1,40 @@
+/// One look at the connections that the service has left to the kernel with bytes that no peer has
+/// acknowledged: FIN_WAIT1, CLOSING and LAST_ACK.
+public struct LingerLook: SocketCollector, Equatable, Sendable {
+  /// So many retransmissions, or probes of a closed window, without any progress: the peer has gone silent.
+  static var silent: UInt8 { 3 }
+
+  /// Connections worth waiting for.
+  public private(set) var waiting = 0
+  /// Their bytes that are not acknowledged, FINs not counted.
+  public private(set) var waitingBytes: UInt64 = 0
+  /// Connections whose peer has gone silent.
+  public private(set) var silent = 0
+  /// Their bytes.
+  public private(set) var silentBytes: UInt64 = 0
+  /// Whether only this user's sockets count, where no port tells which are the service's.
+  private let user: UInt32?
+
+  /// A look that has seen nothing yet.
+  public init(user: UInt32? = nil) { self.user = user }
+
+  /// What to ask the table for.
+  public static func query(ports: [UInt16]) -> SocketQuery { SocketQuery(states: .delivering, ports: ports) }
+
+  /// Forgets all rows.
+  public mutating func restart() { self = LingerLook(user: user) }
+
+  /// Takes one connection. One that has only its FIN left is not counted: nothing can be lost any more.
+  public mutating func take(_ socket: TCPSocket) {
+    if let user, socket.user != user { return }
+    let bytes = UInt64(socket.unacknowledged)
+    if bytes == 0 { return }
+    if socket.retransmissions >= LingerLook.silent {
+      silent += 1
+      silentBytes += bytes
+    } else {
+      waiting += 1
+      waitingBytes += bytes
+    }
+  }
+}

@@ -1,0 +1,133 @@
+import CLinux
+import Linux
+
+/// The listening sockets of the namespace, or of a part of it.
+public struct Listeners: SocketCollector {
+  /// At most so many are kept; a service has a handful.
+  public static var limit: Int { 1024 }
+
+  /// The sockets.
+  public private(set) var sockets: [TCPSocket] = []
+
+  /// None yet.
+  public init() {}
+
+  /// What to ask the table for.
+  public static func query(ports: [UInt16] = []) -> SocketQuery {
+    SocketQuery(states: .listening, ports: ports)
+  }
+
+  /// Forgets all rows.
+  public mutating func restart() { sockets.removeAll() }
+
+  /// Takes one row.
+  public mutating func take(_ socket: TCPSocket) {
+    if sockets.count < Listeners.limit { sockets.append(socket) }
+  }
+}
+
+/// How the service's sockets are told from others.
+public enum PortOrigin: Equatable, Sendable {
+  /// The user named the ports.
+  case given
+  /// The sockets were made in ebb's own cgroup.
+  case cgroup
+  /// The service's processes hold them.
+  case descriptors
+  /// They are the service's user's, and were not there before the launch.
+  case user
+}
+
+extension PortOrigin: TextRepresentable {
+  /// "given", "cgroup", "descriptors", "user".
+  public func write(to text: inout Text) {
+    switch self {
+    case .given: text.append("given")
+    case .cgroup: text.append("cgroup")
+    case .descriptors: text.append("descriptors")
+    case .user: text.append("user")
+    }
+  }
+}
+
+/// The ports that the service listens on, and how they were found.
+public struct ServicePorts: Equatable, Sendable {
+  /// The ports, in rising order, each once. Bounded by ``ServicePorts/limit``.
+  public var ports: [UInt16]
+  /// How they were found; nil where none was.
+  public var origin: PortOrigin?
+
+  /// More ports than this are not followed one by one.
+  public static var limit: Int { 64 }
+
+  /// These ports.
+  public init(ports: [UInt16], origin: PortOrigin?) {
+    self.ports = ports
+    self.origin = origin
+  }
+
+  /// The service's ports among the namespace's listeners, by the first way that finds any: the cgroup of the
+  /// process that made the socket, the descriptors of the service's processes, their users.
+  ///
+  /// - `cgroup`: ebb's own, nil where that tells nothing.
+  /// - `before`: the cookies of listeners that were there before the service.
+  /// - `family`: the service's processes.
+  public static func find(
+    among listeners: [TCPSocket], cgroup: UInt64?, before: [UInt64], family: [ProcessID]
+  ) -> ServicePorts {
+    if let cgroup, let found = ServicePorts(listeners.filter { $0.cgroup == cgroup }, .cgroup) {
+      return found
+    }
+    let owners = SocketOwners(family)
+    if let found = ServicePorts(listeners.filter { $0.inode != 0 && owners.hold($0.inode) }, .descriptors) {
+      return found
+    }
+    // Every descriptor was seen, and none is a listener: there is none.
+    if owners.isComplete && !family.isEmpty { return ServicePorts(ports: [], origin: nil) }
+    let users = family.compactMap { ProcessTable.user(of: $0) } + [ProcessControl.effectiveUser]
+    let rest = listeners.filter { users.contains($0.user) && !before.contains($0.cookie) }
+    return ServicePorts(rest, .user) ?? ServicePorts(ports: [], origin: nil)
+  }
+
+  private init?(_ sockets: [TCPSocket], _ origin: PortOrigin) {
+    if sockets.isEmpty { return nil }
+    self.init(ports: ServicePorts.unique(sockets), origin: origin)
+  }
+
+  private static func unique(_ sockets: [TCPSocket]) -> [UInt16] {
+    var ports: [UInt16] = []
+    for socket in sockets where !ports.contains(socket.local.port) && ports.count < limit {
+      let place = ports.firstIndex { $0 > socket.local.port } ?? ports.count
+      ports.insert(socket.local.port, at: place)
+    }
+    return ports
+  }
+}
+
+/// The cgroup (v2) that this process is in, as sock_diag names it: the inode of its directory, cgroups(7).
+public enum Cgroup {
+  /// Its number; nil where there is no cgroup v2, where its directory cannot be seen, and in the root cgroup,
+  /// which every process is in where the machine's services are kept apart by cgroup v1.
+  public static var own: UInt64? {
+    guard let path = File.ownCgroup else { return nil }
+    for mount: StaticString in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
+      var directory = Text()
+      directory.append(mount)
+      for byte in path { directory.append(byte: byte) }
+      let inode = directory.bytes.withCString { clinux_cgroup2_inode($0.pointer) }
+      if inode > 1 { return inode }
+    }
+    return nil
+  }
+}
+
+extension File {
+  /// The path behind "0::" in /proc/self/cgroup.
+  fileprivate static var ownCgroup: [UInt8]? {
+    guard let file = try? File.read(CString("/proc/self/cgroup")) else { return nil }
+    for line in file.split(separator: UInt8(ascii: "\n")) where Array(line).hasPrefix("0::/") {
+      return Array(line.dropFirst(3))
+    }
+    return nil
+  }
+}

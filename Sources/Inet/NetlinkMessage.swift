@@ -1,0 +1,123 @@
+import CLinux
+import Linux
+
+/// The messages in one datagram from the kernel, netlink(7): a header, a payload, padding to four bytes.
+///
+/// Every length in it is checked against what really arrived; a length that makes no sense ends the walk with
+/// ``Errno/protocolError``, since what follows cannot be found any more.
+struct NetlinkMessages {
+  private let bytes: UnsafeRawBufferPointer
+  private var offset = 0
+
+  init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+
+  struct Message {
+    let type: UInt16
+    let flags: UInt16
+    let payload: UnsafeRawBufferPointer
+
+    /// The error number of an NLMSG_ERROR (or at the end of an NLMSG_DONE), as errno(3) has it; nil where the
+    /// message is too short to hold one. 0 is success.
+    var errorNumber: Int32? {
+      guard payload.count >= 4 else { return nil }
+      let value = payload.loadUnaligned(as: Int32.self)
+      // Negative on the wire. Int32.min has no positive counterpart, and is no error number either.
+      return value == .min ? nil : value < 0 ? -value : value
+    }
+  }
+
+  /// The next message; nil at the end.
+  mutating func next() throws(Errno) -> Message? {
+    let left = bytes.count - offset
+    if left == 0 { return nil }
+    guard left >= MemoryLayout<nlmsghdr>.size else { throw .protocolError }
+    let header = bytes.loadUnaligned(fromByteOffset: offset, as: nlmsghdr.self)
+    guard let length = Int(exactly: header.nlmsg_len), length >= MemoryLayout<nlmsghdr>.size, length <= left
+    else {
+      throw .protocolError
+    }
+    let payload = UnsafeRawBufferPointer(
+      rebasing: bytes[(offset + MemoryLayout<nlmsghdr>.size)..<(offset + length)])
+    offset += min(left, (length + 3) & ~3)
+    return Message(type: header.nlmsg_type, flags: header.nlmsg_flags, payload: payload)
+  }
+}
+
+extension TCPSocket {
+  /// The socket that an inet_diag_msg and its attributes describe, include/uapi/linux/inet_diag.h; nil where
+  /// the bytes are too short or the state is none that we know.
+  init?(inetDiagnostic payload: UnsafeRawBufferPointer) {
+    let fixed = MemoryLayout<inet_diag_msg>.size
+    guard payload.count >= fixed else { return nil }
+    let message = payload.loadUnaligned(as: inet_diag_msg.self)
+    // 13, TCP_BOUND_INACTIVE, is only ever asked for: its rows carry state 7.
+    guard let state = TCPState(rawValue: message.idiag_state) else { return nil }
+    let id = message.id
+    let isIPv6 = message.idiag_family == UInt8(AF_INET6)
+    self.state = state
+    local = Endpoint(diagnostic: id.idiag_src, port: id.idiag_sport, isIPv6: isIPv6)
+    remote = Endpoint(diagnostic: id.idiag_dst, port: id.idiag_dport, isIPv6: isIPv6)
+    cookie = UInt64(id.idiag_cookie.0) | UInt64(id.idiag_cookie.1) << 32
+    receiveQueue = message.idiag_rqueue
+    sendQueue = message.idiag_wqueue
+    timer = message.idiag_timer
+    retransmissions = message.idiag_retrans
+    expires = .milliseconds(Int64(message.idiag_expires))
+    user = message.idiag_uid
+    inode = UInt64(message.idiag_inode)
+    cgroup = nil
+    history = nil
+
+    var offset = fixed
+    while payload.count - offset >= MemoryLayout<rtattr>.size {
+      let attribute = payload.loadUnaligned(fromByteOffset: offset, as: rtattr.self)
+      let length = Int(attribute.rta_len)
+      guard length >= MemoryLayout<rtattr>.size, length <= payload.count - offset else { return nil }
+      let value = UnsafeRawBufferPointer(
+        rebasing: payload[(offset + MemoryLayout<rtattr>.size)..<(offset + length)])
+      switch Int(attribute.rta_type) {
+      case Int(INET_DIAG_INFO): history = History(tcpInfo: value)
+      case Int(INET_DIAG_CGROUP_ID):
+        if value.count >= 8 { cgroup = value.loadUnaligned(as: UInt64.self) }
+      default: break
+      }
+      offset += (length + 3) & ~3
+    }
+  }
+}
+
+extension Endpoint {
+  fileprivate init(diagnostic address: (UInt32, UInt32, UInt32, UInt32), port: UInt16, isIPv6: Bool) {
+    func word(_ value: UInt32) -> UInt64 { UInt64(UInt32(bigEndian: value)) }
+    self.isIPv6 = isIPv6
+    self.port = UInt16(bigEndian: port)
+    if isIPv6 {
+      high = word(address.0) << 32 | word(address.1)
+      low = word(address.2) << 32 | word(address.3)
+    } else {
+      high = 0
+      low = word(address.0)
+    }
+  }
+}
+
+extension TCPSocket.History {
+  /// The figures of a struct tcp_info; nil where an old kernel's is too short to have them (before 4.19).
+  fileprivate init?(tcpInfo bytes: UnsafeRawBufferPointer) {
+    var info = tcp_info()
+    let size = withUnsafeMutableBytes(of: &info) { raw -> Int in
+      let count = min(raw.count, bytes.count)
+      raw.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+      return count
+    }
+    // tcpi_bytes_retrans is the last one that is read, at 208 and 8 long.
+    guard size >= 216 else { return nil }
+    bytesReceived = info.tcpi_bytes_received
+    bytesSent = info.tcpi_bytes_sent
+    bytesRepeated = info.tcpi_bytes_retrans
+    bytesAcknowledged = info.tcpi_bytes_acked
+    bytesNotSent = info.tcpi_notsent_bytes
+    sinceReceived = .milliseconds(Int64(info.tcpi_last_data_recv))
+    sinceSent = .milliseconds(Int64(info.tcpi_last_data_sent))
+  }
+}

@@ -1,0 +1,160 @@
+import CLinux
+import Linux
+
+/// Which rows of the socket table are wanted.
+public struct SocketQuery: Sendable {
+  /// Sockets in one of these states.
+  public var states: TCPStates
+  /// Sockets with one of these local ports; all where it is empty.
+  public var ports: [UInt16]
+  /// Whether each connection's ``TCPSocket/History`` is wanted; it costs the kernel a fifth more.
+  public var wantsHistory: Bool
+
+  /// A query of these parts.
+  public init(states: TCPStates, ports: [UInt16] = [], wantsHistory: Bool = false) {
+    self.states = states
+    self.ports = ports
+    self.wantsHistory = wantsHistory
+  }
+}
+
+/// Who takes in the rows of a socket table, one at a time, so that memory does not grow with the table.
+public protocol SocketCollector {
+  /// Forgets all rows: the kernel says that the table changed under the reading, which begins again.
+  mutating func restart()
+  /// Takes one row.
+  mutating func take(_ socket: TCPSocket)
+}
+
+/// The socket table over NETLINK_SOCK_DIAG, sock_diag(7): both address families in one dump, filtered by the
+/// kernel, with no privilege needed.
+struct SocketDiagnostics {
+  private let descriptor: FileDescriptor
+
+  /// Opens a netlink socket. Fails where the kernel has none (gVisor) or a seccomp profile refuses it.
+  init() throws(Errno) {
+    descriptor = FileDescriptor(
+      try checked { socket(AF_NETLINK, clinux_socket_raw_cloexec(), NETLINK_SOCK_DIAG) })
+    // The kernel answers at once. Should it not, nobody waits for ever.
+    var limit = timeval(tv_sec: 2, tv_usec: 0)
+    _ = setsockopt(
+      descriptor.rawValue, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+  }
+
+  func close() { descriptor.close() }
+
+  /// Dumps the rows of a query into a collector. A dump that the kernel marks as interrupted
+  /// (NLM_F_DUMP_INTR) is taken again, at most three times; then it is ``Errno/wouldBlock``.
+  func dump(_ query: SocketQuery, into collector: inout some SocketCollector) throws(Errno) {
+    for _ in 0..<4 {
+      try request(query)
+      if try receive(into: &collector) { return }
+      collector.restart()
+    }
+    throw .wouldBlock
+  }
+
+  /// The request: TCPDIAG_GETSOCK, the older of the two, which is the one that gives both families at once.
+  static func request(_ query: SocketQuery) -> [UInt8] {
+    let program = portProgram(query.ports)
+    let attribute = program.isEmpty ? 0 : MemoryLayout<rtattr>.size + program.count
+    let headers = MemoryLayout<nlmsghdr>.size + MemoryLayout<inet_diag_req>.size
+    var header = nlmsghdr()
+    header.nlmsg_len = UInt32(headers + attribute)
+    header.nlmsg_type = UInt16(TCPDIAG_GETSOCK)
+    header.nlmsg_flags = UInt16(NLM_F_REQUEST | NLM_F_DUMP)
+    var body = inet_diag_req()
+    body.idiag_family = UInt8(AF_UNSPEC)
+    body.idiag_states = query.states.rawValue
+    body.idiag_ext = query.wantsHistory ? 1 << UInt8(INET_DIAG_INFO - 1) : 0
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(headers + attribute)
+    withUnsafeBytes(of: &header) { bytes.append(contentsOf: $0) }
+    withUnsafeBytes(of: &body) { bytes.append(contentsOf: $0) }
+    if !program.isEmpty {
+      var filter = rtattr()
+      filter.rta_len = UInt16(truncatingIfNeeded: attribute)
+      filter.rta_type = UInt16(INET_DIAG_REQ_BYTECODE)
+      withUnsafeBytes(of: &filter) { bytes.append(contentsOf: $0) }
+      bytes.append(contentsOf: program)
+    }
+    return bytes
+  }
+
+  /// The kernel's filter for "local port is one of these", struct inet_diag_bc_op: a comparison a port, each
+  /// but the last followed by a jump to the end (accept); a comparison that fails goes on to the next port,
+  /// and the last one to just behind the end (reject).
+  static func portProgram(_ ports: [UInt16]) -> [UInt8] {
+    var program: [UInt8] = []
+    func operation(_ code: Int, yes: UInt8, no: UInt16) {
+      program.append(UInt8(code))
+      program.append(yes)
+      program.append(UInt8(no & 0xff))
+      program.append(UInt8(no >> 8))
+    }
+    for (index, port) in ports.enumerated() {
+      let rest = ports.count - 1 - index
+      operation(Int(INET_DIAG_BC_S_EQ), yes: 8, no: 12)
+      operation(0, yes: 0, no: port)
+      if rest > 0 { operation(Int(INET_DIAG_BC_JMP), yes: 4, no: UInt16(12 * rest)) }
+    }
+    return program
+  }
+
+  private func request(_ query: SocketQuery) throws(Errno) {
+    let bytes = SocketDiagnostics.request(query)
+    let fd = descriptor.rawValue
+    _ = try bytes.withUnsafeBufferPointer { (buffer) throws(Errno) -> Int in
+      try checked { send(fd, buffer.baseAddress, buffer.count, 0) }
+    }
+  }
+
+  /// Takes in datagrams until the dump's end; false when it was interrupted.
+  private func receive(into collector: inout some SocketCollector) throws(Errno) -> Bool {
+    // The kernel fills as much as the reader offers, up to 32 KiB.
+    var buffer = [UInt8](repeating: 0, count: 32 * 1024)
+    var reply = DumpReply()
+    while true {
+      let fd = descriptor.rawValue
+      try buffer.withUnsafeMutableBufferPointer { (buffer) throws(Errno) in
+        let count = try checked { recv(fd, buffer.baseAddress, buffer.count, Int32(MSG_TRUNC)) }
+        // With MSG_TRUNC the count is the datagram's own: more than the buffer means that some is lost.
+        guard count <= buffer.count else { throw .protocolError }
+        try reply.take(
+          UnsafeRawBufferPointer(start: buffer.baseAddress, count: count), into: &collector)
+      }
+      if reply.isComplete { return !reply.wasInterrupted }
+    }
+  }
+}
+
+/// The reply to a dump as it arrives, datagram by datagram.
+struct DumpReply {
+  private(set) var isComplete = false
+  private(set) var wasInterrupted = false
+
+  /// Takes in one datagram. Throws the kernel's error, or ``Errno/protocolError`` where it makes no sense.
+  mutating func take(_ datagram: UnsafeRawBufferPointer, into collector: inout some SocketCollector)
+    throws(Errno)
+  {
+    // An empty datagram would be waited out for ever.
+    guard !datagram.isEmpty else { throw .protocolError }
+    var messages = NetlinkMessages(datagram)
+    while let message = try messages.next() {
+      if message.flags & UInt16(NLM_F_DUMP_INTR) != 0 { wasInterrupted = true }
+      switch Int32(message.type) {
+      case NLMSG_DONE, NLMSG_ERROR:
+        // A NLMSG_DONE of old kernels has no number.
+        let number = message.errorNumber ?? (Int32(message.type) == NLMSG_DONE ? 0 : EPROTO)
+        if number != 0 { throw Errno(number) }
+        isComplete = true
+        return
+      case Int32(TCPDIAG_GETSOCK), Int32(SOCK_DIAG_BY_FAMILY):
+        guard let socket = TCPSocket(inetDiagnostic: message.payload) else { throw .protocolError }
+        collector.take(socket)
+      default:
+        break
+      }
+    }
+  }
+}

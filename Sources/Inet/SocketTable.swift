@@ -1,0 +1,60 @@
+import Linux
+
+/// The TCP sockets of this network namespace: over netlink, and from /proc/net where that is refused.
+public struct SocketTable {
+  /// Where the rows come from.
+  public enum Source: Equatable, Sendable {
+    /// NETLINK_SOCK_DIAG.
+    case netlink
+    /// /proc/net/tcp and tcp6.
+    case proc
+  }
+
+  private var diagnostics: SocketDiagnostics?
+  /// Where the rows came from last; nil before the first reading.
+  public private(set) var source: Source?
+
+  /// A table that has not been read yet; opens nothing until it is.
+  public init() {}
+
+  /// Reads the rows of a query into a collector. Throws netlink's error where both ways fail; the collector
+  /// then holds nothing that may be counted.
+  public mutating func read(_ query: SocketQuery, into collector: inout some SocketCollector) throws(Errno) {
+    if source != .proc {
+      do throws(Errno) {
+        try dump(query, into: &collector)
+        source = .netlink
+        return
+      } catch {
+        // What is left of a broken dialogue must not be taken for the next answer.
+        diagnostics?.close()
+        diagnostics = nil
+        collector.restart()
+        // Netlink that has worked before is not given up for one failure.
+        if source == .netlink { throw error }
+        try readProc(query, into: &collector, otherwise: error)
+        return
+      }
+    }
+    try readProc(query, into: &collector, otherwise: .noSuchFile)
+  }
+
+  private mutating func dump(_ query: SocketQuery, into collector: inout some SocketCollector) throws(Errno) {
+    let diagnostics: SocketDiagnostics
+    if let open = self.diagnostics { diagnostics = open } else { diagnostics = try SocketDiagnostics() }
+    self.diagnostics = diagnostics
+    try diagnostics.dump(query, into: &collector)
+  }
+
+  private mutating func readProc(
+    _ query: SocketQuery, into collector: inout some SocketCollector, otherwise netlinkError: Errno
+  ) throws(Errno) {
+    do throws(Errno) {
+      try ProcNetTCP.read(query, into: &collector)
+      source = .proc
+    } catch {
+      collector.restart()
+      throw error == .noSuchFile ? netlinkError : error
+    }
+  }
+}

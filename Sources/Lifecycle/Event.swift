@@ -1,0 +1,57 @@
+/// What has happened.
+public enum Event: Equatable, Sendable {
+  /// Every readiness probe held for the first time.
+  case ready
+  /// A signal that begins the drain has arrived.
+  case drainSignal(SignalNumber)
+  /// `ebb drain` asks for the drain.
+  case drainRequest
+  /// Another signal has arrived.
+  case signal(SignalNumber)
+  /// The main process has ended; the code is the one that ebb is to exit with.
+  case ended(UInt8)
+  /// The service could not be started; the code says why.
+  case failed(UInt8)
+  /// The sockets have been looked at, as ``Action/look`` asked (or because the kernel told of a change).
+  case look(Look)
+  /// The command of `--on-drain` has ended.
+  case drainCommandEnded
+  /// No child is left, so no descendant either.
+  case childless
+  /// The time that ``Lifecycle/wake`` named has come.
+  case tick
+}
+
+/// What a look at the service's sockets found.
+public struct Look: Equatable, Sendable {
+  /// Connections with work in progress that the stop signal has to wait for.
+  public var busy: Int
+  /// Connections that the service has left to the kernel with bytes that may still be acknowledged.
+  public var lingering: Int
+
+  /// A look with these counts.
+  public init(busy: Int, lingering: Int) {
+    self.busy = busy
+    self.lingering = lingering
+  }
+}
+
+/// What is to be done.
+public enum Action: Equatable, Sendable {
+  /// Send this signal to the service: the main process, or its group where the user wants that.
+  case forward(SignalNumber)
+  /// The drain has begun: listen for dying sockets, count the connections, run the command of `--on-drain`.
+  case beginDrain
+  /// Look at the service's sockets and say what was found.
+  case look
+  /// Send the stop signal to the service, and wake it where it is suspended.
+  case stop
+  /// Kill the main process and every descendant: the grace is over.
+  case killAll
+  /// Ask every descendant to end.
+  case terminateDescendants
+  /// Kill every descendant.
+  case killDescendants
+  /// Make the report and exit with this code.
+  case finish(UInt8)
+}

@@ -1,0 +1,32 @@
+/// How long each part of a stop may take. Nothing here changes by itself; who drives the machine may change
+/// it between two events (a known server is only known when the drain begins).
+public struct Plan: Equatable, Sendable {
+  /// How long to go on serving before the stop signal: `--lame-duck`.
+  public var lameDuck: Duration = .zero
+  /// How long busy connections may hold off the stop signal: `--busy-max`.
+  public var busyMax: Duration = .seconds(5)
+  /// How long to wait for peers to acknowledge the last bytes: `--linger-max`; zero does not look at all.
+  public var lingerMax: Duration = .seconds(5)
+  /// The whole stop, from the first drain request or signal: `--grace`; nil never kills the main process.
+  public var grace: Duration?
+  /// Whether a command runs as the drain begins, which the stop signal then waits for like for a connection.
+  public var hasDrainCommand = false
+  /// The time between two looks at the sockets, while something is waited for.
+  public var lookInterval: Duration = .milliseconds(20)
+
+  /// What is left of the service's descendants is killed this long after the main process ended…
+  public var descendantsMax: Duration = .seconds(5)
+  /// …or this long after it ended unasked; the same limit holds for lingering then.
+  public var unaskedMax: Duration = .seconds(1)
+  /// A drain signal sooner than this after the one before is the same one, sent twice.
+  public var hurryAfter: Duration = .seconds(1)
+  /// After a drain request, a drain signal leaves the service at least this much, as the kubelet does.
+  public var graceFloor: Duration = .seconds(2)
+  /// What the kernel cannot kill (a process in uninterruptible sleep) is given up this long after the KILL.
+  public var reapMax: Duration = .seconds(1)
+  /// The time between two rounds of KILL, for a tree that grows as it is killed.
+  public var killInterval: Duration = .milliseconds(50)
+
+  /// The defaults of a service outside Kubernetes.
+  public init() {}
+}

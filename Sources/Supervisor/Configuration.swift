@@ -1,0 +1,85 @@
+import Inet
+import Linux
+
+/// What the user wants of `ebb run`: one property an option, as the README's table has them.
+public struct Configuration {
+  /// The program and its arguments: an argv, its last element nil.
+  public var arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+  /// `--ports`: TCP ports; empty where they are to be found.
+  public var ports: [UInt16] = []
+  /// `--ports P/udp`: UDP ports. They have no connections to wait for; at the end they are looked at.
+  public var udpPorts: [UInt16] = []
+  /// `--stop-signal`; nil is auto.
+  public var stopSignal: Signal?
+  /// `--drain-on`; nil is TERM, INT and the known server's own stop signal.
+  public var drainOn: [Signal]?
+  /// `--rewrite`: a signal that arrives, and what is made of it; nil drops it.
+  public var rewrites: [(from: Signal, to: Signal?)] = []
+  /// `--group`: signals go to the service's process group, not to its main process alone.
+  public var signalsGroup = false
+  /// `--lame-duck`; nil is auto.
+  public var lameDuck: Duration?
+  /// `--lame-duck-max`; nil is the platform's.
+  public var lameDuckMax: Duration?
+  /// `--busy-max`; nil is the known server's.
+  public var busyMax: Duration?
+  /// `--linger-max`; nil is the platform's.
+  public var lingerMax: Duration?
+  /// `--grace`; nil is none.
+  public var grace: Duration?
+  /// `--on-drain`: the words of a command; empty is none.
+  public var drainCommand: [[UInt8]] = []
+  /// `--map-exit`: codes that are replaced at the end.
+  public var exitCodes: [(from: UInt8, to: UInt8)] = []
+  /// `--parent-death-signal`.
+  public var parentDeathSignal: Signal?
+  /// `--no-subreaper` makes it false.
+  public var isSubreaper = true
+  /// `--warn-on-reap`.
+  public var warnsOnReap = false
+  /// `--log`.
+  public var logFormat = LogFormat.text
+  /// `--verbose` and `--quiet`.
+  public var verbosity = Verbosity.report
+  /// `--termination-log`; nil is the platform's file.
+  public var terminationLog: CString?
+
+  /// `--ready-when`; empty is `listen`.
+  public var readyWhen: [Probe] = []
+  /// `--ready-while-draining`; nil is auto.
+  public var readyWhileDraining: Bool?
+  /// `--control`.
+  public var control = ControlAddress.automatic
+
+  /// The defaults, for a command.
+  public init(arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) {
+    self.arguments = arguments
+  }
+}
+
+/// Where ebb runs, as far as that changes a default.
+enum Platform {
+  /// Whether this is a Kubernetes pod: the variable that every container gets there, or, in a pod without
+  /// service links, the termination log, which the kubelet mounts.
+  static var isKubernetes: Bool {
+    environmentVariable(CString("KUBERNETES_SERVICE_HOST")) != nil || isMount("/dev/termination-log")
+  }
+
+  /// Whether something is mounted at this path: the fifth field of a line of /proc/self/mountinfo.
+  private static func isMount(_ path: StaticString) -> Bool {
+    guard File.exists(CString(path)) else { return false }
+    var found = false
+    try? Lines.read(CString("/proc/self/mountinfo")) { line in
+      let fields = line.split(separator: UInt8(ascii: " "), maxSplits: 5)
+      if fields.count > 4 && Array(fields[4]) == path { found = true }
+      return !found
+    }
+    return found
+  }
+
+  /// `--lame-duck-max` where it is not given: endpoints need time to be taken out of rotation in Kubernetes;
+  /// elsewhere nobody is told that a container stops before it is told itself.
+  static var lameDuckMax: Duration { isKubernetes ? .seconds(10) : .zero }
+  /// `--linger-max` where it is not given: the host's network outlives ebb, and delivers without it.
+  static var lingerMax: Duration { NetworkNamespace.isHosts ? .zero : .seconds(5) }
+}

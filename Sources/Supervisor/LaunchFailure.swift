@@ -1,0 +1,32 @@
+import CLinux
+import Linux
+
+/// Why a program could not be executed, and the exit code that says so: 127 where there is none, 126 where
+/// there is one that cannot be executed. (125, where ebb could not even try, is decided before.)
+struct LaunchFailure {
+  let text: Text
+  let exitCode: UInt8
+
+  init(_ error: Errno, program: CString) {
+    let hasSlash = program.bytes.contains(UInt8(ascii: "/"))
+    if error == .noSuchFile || error == .notDirectory {
+      if hasSlash && File.exists(program) {
+        // execve(2) says ENOENT of a script whose interpreter is missing, or a dynamic program's.
+        text = "\(program) is there, but its interpreter is not (the #! line, or the dynamic linker)"
+        exitCode = 126
+      } else {
+        var text: Text = "\(program): not found"
+        if !hasSlash {
+          text.append(" in PATH (")
+          text.append(printable: environmentVariable(CString("PATH"))?.bytes ?? Array("not set".utf8))
+          text.append(")")
+        }
+        self.text = text
+        exitCode = 127
+      }
+    } else {
+      text = "\(program) cannot be executed: \(error)"
+      exitCode = 126
+    }
+  }
+}

@@ -1,0 +1,112 @@
+import Linux
+
+/// The main process: launched, signalled, and followed until it is reaped.
+struct Service {
+  /// The main process.
+  private(set) var process: ProcessID
+  /// The process that was launched, where it has named another as the main one and has not been reaped.
+  private var former: ProcessID?
+  /// It has not been reaped, so its number is its own.
+  private(set) var isAlive = true
+  /// A signal has stopped it, and none continued it.
+  private(set) var isStopped = false
+  private let signalsGroup: Bool
+  private let ownSession: Bool
+  private let terminal: Terminal?
+  private var launch: Launch?
+
+  /// Launches it, in a session of its own where there is no controlling terminal (the scheduler's autogroup
+  /// then runs it as soon as a signal wakes it: 10 µs instead of 25), else in a process group of its own,
+  /// which gets the terminal if we had it.
+  init(_ configuration: Configuration, signalMask: SignalSet, ignoresChildSignal: Bool) throws(Errno) {
+    terminal = Terminal.controlling
+    ownSession = terminal == nil
+    signalsGroup = configuration.signalsGroup
+    let handedOver = terminal.flatMap { $0.isOurs ? $0.descriptor : nil }
+    let launch = try Launch(
+      configuration.arguments,
+      Launch.Settings(
+        signalMask: signalMask, ignoresChildSignal: ignoresChildSignal, ownSession: ownSession,
+        terminal: handedOver))
+    process = launch.process
+    self.launch = launch
+  }
+
+  /// Readable when ``takeLaunchOutcome()`` can be asked; nil once it has been.
+  var launchReport: FileDescriptor? { launch?.report }
+
+  /// Why it could not be executed; nil when it runs.
+  mutating func takeLaunchOutcome() -> Errno? {
+    defer { launch = nil }
+    return launch?.outcome()
+  }
+
+  /// Sends it a signal, or its whole group where the user wants that.
+  func send(_ signal: Signal) {
+    guard isAlive else { return }
+    let signal = adapted(signal)
+    if signalsGroup || (signal == .continue && terminal != nil) {
+      // Before it has made its group there is none.
+      if (try? process.sendToGroup(signal)) != nil { return }
+    }
+    try? process.send(signal)
+  }
+
+  /// A process group of its own session is orphaned, and the kernel does not let the terminal's three stop
+  /// signals stop such a one, setpgid(2). So a service that leaves them to their default action gets SIGSTOP,
+  /// which is what that would have done.
+  private func adapted(_ signal: Signal) -> Signal {
+    guard ownSession, signal.stopsJob else { return signal }
+    for field: StaticString in ["SigCgt:", "SigIgn:", "SigBlk:"] {
+      if let mask = ProcessTable.signalMask(field, of: process), mask.contains(signal) { return signal }
+    }
+    return .stop
+  }
+
+  /// Sends it the signal that has it end, and wakes it if it is suspended: it would not see it otherwise.
+  func stop(_ signal: Signal) {
+    send(signal)
+    if isStopped { send(.continue) }
+  }
+
+  /// Takes in that it has been stopped or continued.
+  mutating func note(isStopped: Bool) { self.isStopped = isStopped }
+
+  /// Takes in that it has been reaped: from here on its number may be another's.
+  mutating func noteReaped() { isAlive = false }
+
+  /// Takes another process of the service as the main one, MAINPID= of sd_notify(3).
+  mutating func adopt(_ process: ProcessID) {
+    if former == nil { former = self.process }
+    self.process = process
+  }
+
+  /// Takes in that a process has been reaped; true where it was the launched one, which had named another.
+  /// With the other gone too (its parent reaped it, so nobody told us), the service has ended.
+  mutating func noteFormerReaped(_ process: ProcessID) -> Bool {
+    guard process == former else { return false }
+    former = nil
+    if (try? ProcessRecord(of: self.process)) == nil { isAlive = false }
+    return true
+  }
+
+  // MARK: - Job control
+
+  /// Suspends ebb with a service that a shell's user has suspended, so that the shell gets its terminal back
+  /// and says "Stopped". Not as PID 1: nobody could wake it.
+  func suspendAlong() {
+    guard ProcessID.own.rawValue != 1 else { return }
+    if let terminal, terminal.foreground == process { terminal.takeBack() }
+    ProcessControl.suspend()
+  }
+
+  /// Gives the service the terminal that the shell (`fg`) has just given us.
+  func handOverTerminal() {
+    if let terminal, isAlive, terminal.isOurs { terminal.setForeground(process) }
+  }
+
+  /// Takes the terminal back at the end, as a shell script that goes on after us expects it.
+  func returnTerminal() {
+    if let terminal, ProcessID.own.rawValue != 1, terminal.foreground == process { terminal.takeBack() }
+  }
+}

@@ -1,0 +1,40 @@
+import Linux
+
+/// What is left of the service beside its main process: the descendants of ebb. Never anybody else: a shell
+/// that `docker exec` started is no descendant, and a pid is signalled only while it is surely the same
+/// process.
+enum Descendants {
+  /// What was done.
+  struct Outcome {
+    /// How many processes got the signal; nil where only a group could be signalled, since there is no /proc.
+    var count: Int?
+    /// One of them, to name.
+    var example: ProcessRecord?
+  }
+
+  /// Sends a signal to every descendant, and wakes those that are suspended.
+  ///
+  /// Without /proc there is only the main process's group, and it is signalled only while a child of ours is
+  /// in it, since its number may have gone to strangers otherwise.
+  static func send(_ signal: Signal, group: ProcessID) -> Outcome {
+    guard let descendants = try? ProcessTable.descendants(of: .own) else {
+      if ChildChange.isAnyInGroup(group) { try? group.sendToGroup(signal) }
+      return Outcome(count: nil, example: nil)
+    }
+    var outcome = Outcome(count: 0, example: nil)
+    for record in descendants where ProcessTable.send(signal, to: record) {
+      outcome.count = (outcome.count ?? 0) + 1
+      if outcome.example == nil { outcome.example = record }
+      if record.state == UInt8(ascii: "T") && signal != .kill { ProcessTable.send(.continue, to: record) }
+    }
+    return outcome
+  }
+
+  /// Kills every descendant. What forks as it is killed is met by the group's own signal, which the kernel
+  /// delivers to all members at once and which stops a fork in progress, fork(2); and by the next round.
+  static func kill(group: ProcessID) -> Outcome {
+    let outcome = send(.kill, group: group)
+    if ChildChange.isAnyInGroup(group) { try? group.sendToGroup(.kill) }
+    return outcome
+  }
+}

@@ -1,0 +1,151 @@
+import Linux
+
+/// The servers whose way of stopping gracefully we know, each tested with the real one.
+public enum KnownServer: CaseIterable, Sendable {
+  /// nginx.
+  case nginx
+  /// Apache httpd, which Debian calls apache2.
+  case httpd
+  /// HAProxy.
+  case haproxy
+  /// PHP-FPM, of any version.
+  case phpFPM
+  /// lighttpd.
+  case lighttpd
+  /// PostgreSQL.
+  case postgres
+  /// uWSGI.
+  case uwsgi
+  /// unicorn.
+  case unicorn
+  /// gunicorn.
+  case gunicorn
+  /// uvicorn.
+  case uvicorn
+  /// puma.
+  case puma
+  /// Caddy.
+  case caddy
+  /// Redis.
+  case redis
+  /// MariaDB, and MySQL.
+  case mariadb
+
+  /// Its name, as `ebb help signals` prints it.
+  public var name: StaticString {
+    switch self {
+    case .nginx: "nginx"
+    case .httpd: "Apache httpd"
+    case .haproxy: "HAProxy"
+    case .phpFPM: "php-fpm"
+    case .lighttpd: "lighttpd"
+    case .postgres: "PostgreSQL"
+    case .uwsgi: "uWSGI"
+    case .unicorn: "unicorn"
+    case .gunicorn: "gunicorn"
+    case .uvicorn: "uvicorn"
+    case .puma: "puma"
+    case .caddy: "Caddy"
+    case .redis: "Redis"
+    case .mariadb: "MariaDB"
+    }
+  }
+
+  /// The signal that has it finish what it is doing and end.
+  public var stopSignal: Signal {
+    switch self {
+    case .nginx, .phpFPM, .uwsgi, .unicorn: .quit
+    case .httpd: .windowChange
+    case .haproxy: .user1
+    case .lighttpd, .postgres: .interrupt
+    case .gunicorn, .uvicorn, .puma, .caddy, .redis, .mariadb: .terminate
+    }
+  }
+
+  /// What that signal does, and what another one would do.
+  public var remark: StaticString {
+    switch self {
+    case .nginx: "QUIT finishes the requests in progress; TERM cuts them"
+    case .httpd: "WINCH finishes the requests in progress; TERM cuts them"
+    case .haproxy: "USR1 finishes the connections in progress; TERM cuts them"
+    case .phpFPM:
+      "QUIT finishes requests within process_control_timeout, which is 0 by default: ebb waits for them first"
+    case .lighttpd: "INT finishes the requests in progress; TERM cuts them"
+    case .postgres: "INT ends every session and shuts down cleanly; TERM waits for each session to leave"
+    case .uwsgi: "QUIT ends it at once, so ebb waits for requests first; TERM reloads it"
+    case .unicorn: "QUIT finishes the requests in progress; TERM cuts them"
+    case .gunicorn: "TERM finishes the requests in progress; QUIT cuts them"
+    case .uvicorn: "TERM finishes the requests in progress"
+    case .puma: "TERM finishes the requests in progress"
+    case .caddy: "TERM finishes the requests in progress, within its grace_period"
+    case .redis: "TERM saves, where that is configured, and ends"
+    case .mariadb: "TERM ends every session and shuts down cleanly"
+    }
+  }
+
+  /// Whether the signal lets requests in progress finish by itself. Where it does not, ebb's own wait for busy
+  /// connections is all that they have.
+  public var finishesRequests: Bool {
+    switch self {
+    case .phpFPM, .uwsgi: false
+    case .nginx, .httpd, .haproxy, .lighttpd, .postgres, .unicorn, .gunicorn, .uvicorn, .puma, .caddy, .redis,
+      .mariadb:
+      true
+    }
+  }
+
+  /// The server with this name in /proc/PID/comm, and this first word of its command line; nil where it is
+  /// none of them. The program's file (/proc/PID/exe) is closed to us for another user's process.
+  public init?(comm: [UInt8], firstArgument: [UInt8]) {
+    if let server = KnownServer(program: comm) {
+      self = server
+      return
+    }
+    // Programs that run in an interpreter have its name there, and rewrite their command line: "unicorn
+    // master -c …", "gunicorn: master [app]", "puma 6.4 (tcp://…)". Or their script is the first word.
+    let word = firstArgument.prefix { $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: ":") }
+    let file = word.lastIndex(of: UInt8(ascii: "/")).map { word[(word.index(after: $0))...] } ?? word
+    guard let server = KnownServer(program: Array(file)) else { return nil }
+    self = server
+  }
+
+  private init?(program name: [UInt8]) {
+    if name == "nginx" {
+      self = .nginx
+    } else if name == "httpd" || name == "apache2" {
+      self = .httpd
+    } else if name == "haproxy" {
+      self = .haproxy
+    } else if name.hasPrefix("php-fpm") {
+      self = .phpFPM
+    } else if name == "lighttpd" {
+      self = .lighttpd
+    } else if name == "postgres" {
+      self = .postgres
+    } else if name == "uwsgi" || name.hasPrefix("uwsgi-core") {
+      self = .uwsgi
+    } else if name == "unicorn" {
+      self = .unicorn
+    } else if name == "gunicorn" {
+      self = .gunicorn
+    } else if name == "uvicorn" {
+      self = .uvicorn
+    } else if name == "puma" {
+      self = .puma
+    } else if name == "caddy" {
+      self = .caddy
+    } else if name == "redis-server" {
+      self = .redis
+    } else if name == "mariadbd" || name == "mysqld" {
+      self = .mariadb
+    } else {
+      return nil
+    }
+  }
+
+  /// The server that a process is, now; nil where it is none that we know, or cannot be asked.
+  public init?(process: ProcessID) {
+    guard let comm = ProcessTable.name(of: process) else { return nil }
+    self.init(comm: comm, firstArgument: ProcessTable.firstArgument(of: process) ?? [])
+  }
+}

@@ -1,0 +1,171 @@
+import Inet
+import Linux
+
+/// What ebb knows of the service's sockets: which they are, what is busy among them, what dies, what is left
+/// to the kernel. Reads tables when it is asked to, and keeps the counts for the report.
+struct SocketWatch {
+  /// The service's ports, as far as they are known.
+  private(set) var ports: ServicePorts
+  private var table = SocketTable()
+  /// The listeners of our user that were there before the launch, where nothing better than the user tells
+  /// whose a socket is.
+  private var listenersBefore: [UInt64] = []
+
+  private var busyWatch: BusyWatch?
+  private(set) var notices: DeathNotices?
+  private(set) var losses = Losses()
+  private var lastArrivals: (count: UInt64, at: Duration, rate: Rate?)?
+
+  /// What was lost from the start of the drain on, as far as the kernel told.
+  struct Losses {
+    /// Why nothing can be said; nil while everything was seen.
+    var notMeasured: Reason? = .notListening
+    /// Connections that were reset.
+    var resets = 0
+    /// Those of them that were thrown out by our side before anybody looked at them: their bytes are unknown.
+    var thrownOut = 0
+    /// Bytes that the service had written and nobody acknowledged, in those connections.
+    var unacknowledged: UInt64 = 0
+    /// Bytes that clients had sent and the service had not read, in those connections.
+    var unread: UInt64 = 0
+
+    enum Reason {
+      /// The drain had not begun, or no port is known.
+      case notListening
+      /// The kernel does not tell, or may not: no netlink, a seccomp profile.
+      case refused(Errno)
+      /// The kernel had to drop notices.
+      case missed
+    }
+
+    /// Whether all was seen, and nothing was lost.
+    var isNone: Bool { notMeasured == nil && resets == 0 }
+  }
+
+  init(given: [UInt16]) {
+    ports = ServicePorts(ports: given, origin: given.isEmpty ? nil : .given)
+  }
+
+  /// Notes what listens before the launch, unless the ports are given: should neither the cgroup nor the
+  /// descriptors tell whose a listener is, one that was there before is not the service's.
+  mutating func noteListenersBefore() {
+    guard ports.origin == nil else { return }
+    var listeners = Listeners()
+    try? table.read(Listeners.query(), into: &listeners)
+    listenersBefore = listeners.sockets.map { $0.cookie }
+  }
+
+  /// Looks for the service's listening sockets, unless the user named the ports.
+  mutating func findPorts() {
+    guard ports.origin != .given else { return }
+    var listeners = Listeners()
+    guard (try? table.read(Listeners.query(), into: &listeners)) != nil else { return }
+    if listeners.sockets.isEmpty { return }
+    let found = ServicePorts.find(
+      among: listeners.sockets, cgroup: Cgroup.own, before: listenersBefore,
+      family: (try? ProcessTable.descendants(of: .own))?.map { $0.process } ?? [])
+    // Ports once found stay: a server closes its listeners when it begins to stop.
+    if found.origin != nil { ports = found }
+  }
+
+  /// Which of the ports are listened on now; nil where the table cannot be read.
+  mutating func listening() -> [TCPSocket]? {
+    if ports.ports.isEmpty { return [] }
+    var listeners = Listeners()
+    guard (try? table.read(Listeners.query(ports: ports.ports), into: &listeners)) != nil else { return nil }
+    return listeners.sockets
+  }
+
+  /// Whether listeners on a given port are the service's, as far as that can be seen: a service that did not
+  /// get its port must not be called ready because somebody else has it.
+  func mayBeServices(_ listeners: [TCPSocket]) -> Bool {
+    if let cgroup = Cgroup.own, listeners.contains(where: { $0.cgroup == cgroup }) { return true }
+    let family = (try? ProcessTable.descendants(of: .own))?.map { $0.process } ?? []
+    let owners = SocketOwners(family)
+    if family.isEmpty || !owners.isComplete { return true }
+    return listeners.contains { $0.inode == 0 || owners.hold($0.inode) }
+  }
+
+  /// What is going on at the service's ports now; empty where none is known or the table cannot be read.
+  mutating func portTraffic() -> [PortTraffic] {
+    if ports.ports.isEmpty { return [] }
+    var traffics = PortTraffics(ports: ports.ports)
+    guard (try? table.read(traffics.query, into: &traffics)) != nil else { return [] }
+    return traffics.ports
+  }
+
+  /// New connections a second since this was asked before, at least half a second ago.
+  mutating func arrivals(at now: Duration) -> Rate? {
+    guard let count = AcceptedConnections.count else { return nil }
+    guard let before = lastArrivals else {
+      lastArrivals = (count, now, nil)
+      return nil
+    }
+    let elapsed = (now - before.at).inMilliseconds
+    if elapsed < 500 { return before.rate }
+    let rate = Rate(count: count &- min(before.count, count), in: now - before.at)
+    lastArrivals = (count, now, rate)
+    return rate
+  }
+
+  /// Begins to listen for deaths. From here on losses are counted.
+  mutating func listenForDeaths() {
+    guard !ports.ports.isEmpty, notices == nil else { return }
+    do throws(Errno) {
+      notices = try DeathNotices(ports: ports.ports)
+      losses.notMeasured = nil
+    } catch {
+      losses.notMeasured = .refused(error)
+    }
+  }
+
+  /// Takes in the notices that have come, at most `limit`; false when there may be more.
+  mutating func takeNotices(limit: Int = 1024, _ tell: (Death) -> Void) -> Bool {
+    guard let notices else { return true }
+    for _ in 0..<limit {
+      switch notices.next() {
+      case .none: return true
+      case .missed: losses.notMeasured = .missed
+      case .death(let death):
+        guard death.wasReset else { continue }
+        losses.resets += 1
+        if !death.isMeasured { losses.thrownOut += 1 }
+        losses.unacknowledged += death.unacknowledged
+        losses.unread += death.unread
+        tell(death)
+      }
+    }
+    return false
+  }
+
+  /// The open connections and the busy ones among them; nil where they cannot be read, or no port is known.
+  struct Traffic {
+    var connections: Int
+    var busy: Int
+  }
+
+  /// Looks at the open connections. The first look after ``followBusy()`` decides which are waited for.
+  mutating func lookAtTraffic() -> Traffic? {
+    if ports.ports.isEmpty { return nil }
+    var watch = busyWatch ?? BusyWatch()
+    watch.beginLook()
+    guard (try? table.read(BusyWatch.query(ports: ports.ports), into: &watch)) != nil else { return nil }
+    watch.endLook()
+    if busyWatch != nil { busyWatch = watch }
+    return Traffic(connections: watch.connections, busy: watch.busy)
+  }
+
+  /// From the next look on, the connections that are busy then are followed.
+  mutating func followBusy() { if busyWatch == nil { busyWatch = BusyWatch() } }
+
+  /// Ends the following, and gives its memory back.
+  mutating func endFollowing() { busyWatch = nil }
+
+  /// Looks at what the service has left to the kernel; nil where that cannot be read. Where no port is known
+  /// (a service that ended before anybody asked), our user's sockets count.
+  mutating func lookAtLingering() -> LingerLook? {
+    var look = LingerLook(user: ports.ports.isEmpty ? ProcessControl.effectiveUser : nil)
+    guard (try? table.read(LingerLook.query(ports: ports.ports), into: &look)) != nil else { return nil }
+    return look
+  }
+}

@@ -1,0 +1,191 @@
+import Inet
+import Lifecycle
+import Linux
+
+/// One service, from its launch to ebb's exit: the loop that feeds ``Lifecycle`` with what happens and does
+/// what it says. One thread, one wait, nothing polled while the service serves.
+///
+/// This file is its state and its loop; what happens is in SupervisorEvents, what is done about it in
+/// SupervisorActions, what is asked of it in Control, Readiness and HTTP.
+public final class Supervisor {
+  let configuration: Configuration
+  let started = MonotonicClock.now
+  let signalMask: SignalSet
+  let ignoresChildSignal: Bool
+
+  let signals: SignalDescriptor
+  let timer: TimerDescriptor
+  let poll: EventPoll
+  var journal: Journal
+  var lifecycle: Lifecycle
+  var sockets: SocketWatch
+  var service: Service
+  var drainCommand: Command?
+  var exitCode: UInt8?
+
+  // What one turn of the loop leaves to the next.
+  var moreChildren = false
+  var moreNotices = false
+  private var armed: Duration?
+
+  // The stop.
+  /// The known server that the main process was when the drain began.
+  var knownServer: KnownServer?
+  /// The signal that began the stop; nil while only a request did.
+  var beganWith: Signal?
+  var stopSent: Duration?
+  /// Connections that the last look found busy.
+  var lastBusy = 0
+  var lastLinger: LingerLook?
+  var toldOfKill = false
+  var toldResets = 0
+  var forwardedJobStop = false
+
+  // What is asked.
+  var control: ControlServer?
+  var readiness: Readiness
+  var phaseSince: Duration
+  var toldPhase = Phase.starting
+  var counters = Counters()
+
+  /// Runs a service and gives back the code to exit with.
+  public static func run(_ configuration: Configuration) -> UInt8 {
+    let signalMask = SignalSet.blockAll()
+    let ignoresChildSignal = ProcessControl.watchChildren()
+    var journal = Journal(format: configuration.logFormat, verbosity: configuration.verbosity)
+    do throws(Errno) {
+      let supervisor = try Supervisor(configuration, signalMask, ignoresChildSignal, journal)
+      return supervisor.loop()
+    } catch {
+      journal.write(
+        .problems, "failed", "cannot start \(configuration.program): \(error)",
+        [Field("exit", 125), Field("errno", error.rawValue)])
+      return 125
+    }
+  }
+
+  private init(
+    _ configuration: Configuration, _ signalMask: SignalSet, _ ignoresChildSignal: Bool, _ journal: Journal
+  ) throws(Errno) {
+    self.configuration = configuration
+    self.signalMask = signalMask
+    self.ignoresChildSignal = ignoresChildSignal
+    self.journal = journal
+    phaseSince = started
+    readiness = Readiness(configuration.readyWhen)
+    signals = try SignalDescriptor()
+    timer = try TimerDescriptor()
+    poll = try EventPoll()
+    try poll.add(signals.descriptor, token: Token(.signals).rawValue)
+    try poll.add(timer.descriptor, token: Token(.timer).rawValue)
+    if let signal = configuration.parentDeathSignal { try ProcessControl.setParentDeathSignal(signal) }
+    // PID 1 is what orphans go to anyway.
+    if configuration.isSubreaper && ProcessID.own.rawValue != 1 { try ProcessControl.becomeSubreaper() }
+    sockets = SocketWatch(given: configuration.ports)
+    sockets.noteListenersBefore()
+    var plan = Plan()
+    plan.grace = configuration.grace
+    plan.hasDrainCommand = !configuration.drainCommand.isEmpty
+    lifecycle = Lifecycle(plan: plan)
+    let notifySocket = try readiness.openNotifySocket()
+    service = try Service(configuration, signalMask: signalMask, ignoresChildSignal: ignoresChildSignal)
+    if let report = service.launchReport { try poll.add(report, token: Token(.launch).rawValue) }
+    if let notifySocket { try poll.add(notifySocket, token: Token(.notify).rawValue) }
+    if journal.writes(.phases) { readiness.nextLook = started }
+    openControl()
+  }
+
+  // MARK: - The loop
+
+  private func loop() -> UInt8 {
+    while true {
+      if let exitCode {
+        service.returnTerminal()
+        closeControl()
+        return exitCode
+      }
+      poll.wait(block: !moreChildren && !moreNotices) { event in
+        let token = Token(rawValue: event.token)
+        switch token.kind {
+        case .signals: break
+        case .timer:
+          timer.acknowledge()
+          armed = nil
+        case .launch: takeLaunchOutcome()
+        case .notices: moreNotices = true
+        case .notify: takeNotifications()
+        case .probe: advanceProbe(token.index)
+        case .controlListener: acceptControl()
+        case .control: readControl(token.index)
+        }
+        // Signals come first, whatever else there is to do.
+        takeSignals()
+      }
+      takeSignals()
+      if moreChildren { reap() }
+      if moreNotices { takeNotices() }
+      takeTicks()
+      setTimer()
+    }
+  }
+
+  /// Sends the machine its ticks as they fall due, and ends what has taken too long.
+  private func takeTicks() {
+    // Each tick either moves the machine on or names a later moment; the limit is for a mistake in that.
+    for _ in 0..<16 {
+      guard let wake = lifecycle.wake, wake <= now else { break }
+      handle(.tick)
+    }
+    control?.closeSilent(at: now)
+    takeReadinessTick()
+  }
+
+  private func setTimer() {
+    var next = lifecycle.wake
+    for moment in [control?.deadline, readiness.deadline] {
+      if let moment { next = min(next ?? moment, moment) }
+    }
+    if next != armed {
+      timer.set(to: next)
+      armed = next
+    }
+  }
+
+  var now: Duration { MonotonicClock.now }
+
+  // MARK: - The log
+
+  /// Writes a line, and tells it to those who wait for a drain.
+  func say(_ level: Verbosity, _ event: StaticString, _ text: Text, _ fields: [Field] = []) {
+    journal.write(level, event, text, fields)
+    control?.tellDrains(text)
+  }
+
+  /// Whether anybody reads a line of this level.
+  func isHeard(_ level: Verbosity) -> Bool { journal.writes(level) || control?.hasDrains == true }
+}
+
+/// What a descriptor in the loop is: a kind, and which of that kind.
+struct Token {
+  enum Kind: UInt32 {
+    case signals, timer, launch, notices, notify, probe, controlListener, control
+  }
+
+  let rawValue: UInt64
+
+  init(_ kind: Kind, _ index: Int = 0) {
+    rawValue = UInt64(kind.rawValue) << 32 | UInt64(UInt32(truncatingIfNeeded: index))
+  }
+
+  init(rawValue: UInt64) { self.rawValue = rawValue }
+
+  var kind: Kind { Kind(rawValue: UInt32(truncatingIfNeeded: rawValue >> 32)) ?? .signals }
+  var index: Int { Int(UInt32(truncatingIfNeeded: rawValue)) }
+}
+
+/// What has been counted since the launch.
+struct Counters {
+  var signalsForwarded: UInt64 = 0
+  var childrenReaped: UInt64 = 0
+  var drains: UInt64 = 0
+}
