@@ -1,5 +1,6 @@
 #include "clinux.h"
 
+#include <sched.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
@@ -11,6 +12,9 @@
 #endif
 #ifndef CGROUP2_SUPER_MAGIC
 #define CGROUP2_SUPER_MAGIC 0x63677270
+#endif
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
 #endif
 #ifndef RWF_NOWAIT
 #define RWF_NOWAIT 8
@@ -91,9 +95,176 @@ int clinux_bind_any(int fd, bool ipv6, uint16_t port) {
   return ipv6 ? bind(fd, (struct sockaddr *)&six, sizeof six) : bind(fd, (struct sockaddr *)&four, sizeof four);
 }
 
+int clinux_bind_netlink(int fd) {
+  struct sockaddr_nl any = {.nl_family = AF_NETLINK};
+  return bind(fd, (struct sockaddr *)&any, sizeof any);
+}
+
+static int shared_socket(uint16_t port) {
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
+  if (fd < 0) return -1;
+  if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes) == 0 && clinux_bind_any(fd, false, port) == 0) return fd;
+  close(fd);
+  return -1;
+}
+
+int clinux_shared_port(uint16_t *port) {
+  struct sockaddr_in address;
+  socklen_t size = sizeof address;
+  int fd = shared_socket(0);
+  if (fd < 0) return -1;
+  if (getsockname(fd, (struct sockaddr *)&address, &size) == 0) {
+    *port = ntohs(address.sin_port);
+    return fd;
+  }
+  close(fd);
+  return -1;
+}
+
+int clinux_die_on_every_processor(uint16_t port) {
+  cpu_set_t allowed, one;
+  int count = 0;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) < 0) CPU_ZERO(&allowed);
+  for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+    if (!CPU_ISSET(cpu, &allowed)) continue;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    if (sched_setaffinity(0, sizeof one, &one) < 0) continue;
+    int fd = shared_socket(port);
+    if (fd < 0) continue;
+    close(fd);
+    count++;
+  }
+  if (count > 0) sched_setaffinity(0, sizeof allowed, &allowed);
+  return count;
+}
+
 uint64_t clinux_cgroup2_inode(const char *path) {
   struct statfs filesystem;
   struct stat status;
   if (statfs(path, &filesystem) < 0 || filesystem.f_type != CGROUP2_SUPER_MAGIC) return 0;
   return stat(path, &status) < 0 ? 0 : status.st_ino;
+}
+
+static int unix_address(const char *name, struct sockaddr_un *address, socklen_t *length) {
+  size_t count = strlen(name);
+  memset(address, 0, sizeof *address);
+  address->sun_family = AF_UNIX;
+  if (count >= sizeof address->sun_path) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  memcpy(address->sun_path, name, count);
+  *length = offsetof(struct sockaddr_un, sun_path) + count;
+  if (name[0] == '@')
+    address->sun_path[0] = 0;
+  else
+    *length += 1;
+  return 0;
+}
+
+int clinux_unix_bind(int fd, const char *name) {
+  struct sockaddr_un address;
+  socklen_t length;
+  if (unix_address(name, &address, &length) < 0) return -1;
+  return bind(fd, (struct sockaddr *)&address, length);
+}
+
+int clinux_unix_connect(int fd, const char *name) {
+  struct sockaddr_un address;
+  socklen_t length;
+  if (unix_address(name, &address, &length) < 0) return -1;
+  return connect(fd, (struct sockaddr *)&address, length);
+}
+
+int clinux_peer(int fd, struct clinux_peer *peer) {
+  struct ucred credentials;
+  socklen_t length = sizeof credentials;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0) return -1;
+  peer->pid = credentials.pid;
+  peer->uid = credentials.uid;
+  return 0;
+}
+
+int clinux_peer_pidfd(int fd) {
+  int pidfd = -1;
+  socklen_t length = sizeof pidfd;
+  return getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length) < 0 ? -1 : pidfd;
+}
+
+int clinux_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+
+int clinux_connect_loopback(int fd, bool ipv6, uint16_t port) {
+  struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+  struct sockaddr_in four = {
+      .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+  return ipv6 ? connect(fd, (struct sockaddr *)&six, sizeof six) : connect(fd, (struct sockaddr *)&four, sizeof four);
+}
+
+int clinux_pass_credentials(int fd) {
+  int yes = 1;
+  return setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes);
+}
+
+ssize_t clinux_receive_with_sender(int fd, void *bytes, size_t count, pid_t *sender) {
+  union {
+    char space[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int) * 16)];
+    struct cmsghdr align;
+  } control;
+  struct iovec vector = {.iov_base = bytes, .iov_len = count};
+  struct msghdr message = {
+      .msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  ssize_t received = recvmsg(fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+  if (received < 0) return received;
+  *sender = 0;
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c != NULL; c = CMSG_NXTHDR(&message, c)) {
+    if (c->cmsg_level != SOL_SOCKET) continue;
+    if (c->cmsg_type == SCM_CREDENTIALS) {
+      struct ucred credentials;
+      memcpy(&credentials, CMSG_DATA(c), sizeof credentials);
+      *sender = credentials.pid;
+    } else if (c->cmsg_type == SCM_RIGHTS) {
+      // Descriptors that somebody sends along are nothing that we want to keep open.
+      size_t descriptors = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+      for (size_t i = 0; i < descriptors; i++) {
+        int descriptor;
+        memcpy(&descriptor, CMSG_DATA(c) + i * sizeof descriptor, sizeof descriptor);
+        close(descriptor);
+      }
+    }
+  }
+  return received;
+}
+
+bool clinux_is_address(const char *address) {
+  struct in6_addr six;
+  struct in_addr four;
+  return inet_pton(AF_INET, address, &four) == 1 || inet_pton(AF_INET6, address, &six) == 1;
+}
+
+int clinux_listen(const char *address, uint16_t port) {
+  struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_ANY_INIT};
+  struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(port)};
+  bool is_four = inet_pton(AF_INET, address, &four.sin_addr) == 1;
+  if (!is_four && address[0] != 0 && inet_pton(AF_INET6, address, &six.sin6_addr) != 1) {
+    errno = EINVAL;
+    return -1;
+  }
+  int yes = 1, no = 0;
+  int fd = socket(is_four ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0 && !is_four && address[0] == 0) {
+    is_four = true;
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  }
+  if (fd < 0) return -1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  if (!is_four) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, address[0] == 0 ? &no : &yes, sizeof yes);
+  int bound = is_four ? bind(fd, (struct sockaddr *)&four, sizeof four) : bind(fd, (struct sockaddr *)&six, sizeof six);
+  if (bound < 0 || listen(fd, 64) < 0) {
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+  }
+  return fd;
 }

@@ -75,16 +75,21 @@ public struct ServicePorts: Equatable, Sendable {
   public static func find(
     among listeners: [TCPSocket], cgroup: UInt64?, before: [UInt64], family: [ProcessID]
   ) -> ServicePorts {
-    if let cgroup, let found = ServicePorts(listeners.filter { $0.cgroup == cgroup }, .cgroup) { return found }
+    if let cgroup, let found = ServicePorts(listeners.filter { $0.cgroup == cgroup }, .cgroup) {
+      return found
+    }
     let owners = SocketOwners(family)
     if let found = ServicePorts(listeners.filter { $0.inode != 0 && owners.hold($0.inode) }, .descriptors) {
       return found
     }
     // Every descriptor was seen, and none is a listener: there is none.
     if owners.isComplete && !family.isEmpty { return ServicePorts(ports: [], origin: nil) }
-    let users = family.compactMap { ProcessTable.user(of: $0) } + [ProcessControl.effectiveUser]
-    let rest = listeners.filter { users.contains($0.user) && !before.contains($0.cookie) }
-    return ServicePorts(rest, .user) ?? ServicePorts(ports: [], origin: nil)
+    // A service that binds before it gives up our user leaves a listener that is ours: looked for last.
+    for users in [family.compactMap { ProcessTable.user(of: $0) }, [ProcessControl.effectiveUser]] {
+      let rest = listeners.filter { users.contains($0.user) && !before.contains($0.cookie) }
+      if let found = ServicePorts(rest, .user) { return found }
+    }
+    return ServicePorts(ports: [], origin: nil)
   }
 
   private init?(_ sockets: [TCPSocket], _ origin: PortOrigin) {

@@ -19,24 +19,28 @@ public struct EventPoll {
     descriptor = FileDescriptor(try checked { epoll_create1(Int32(EPOLL_CLOEXEC)) })
   }
 
-  /// Begins to wait for a descriptor: to be readable, or to be writable as well.
-  public func add(_ file: FileDescriptor, token: UInt64, writable: Bool = false) throws(Errno) {
-    try control(EPOLL_CTL_ADD, file, token, writable)
+  /// Begins to wait for a descriptor: to be readable, to be writable, both, or (neither) to fail.
+  public func add(
+    _ file: FileDescriptor, token: UInt64, readable: Bool = true, writable: Bool = false
+  ) throws(Errno) {
+    try control(EPOLL_CTL_ADD, file, token, readable, writable)
   }
 
   /// Changes what is waited for.
-  public func modify(_ file: FileDescriptor, token: UInt64, writable: Bool) throws(Errno) {
-    try control(EPOLL_CTL_MOD, file, token, writable)
+  public func modify(
+    _ file: FileDescriptor, token: UInt64, readable: Bool = true, writable: Bool
+  ) throws(Errno) {
+    try control(EPOLL_CTL_MOD, file, token, readable, writable)
   }
 
   /// Ends the wait for it.
-  public func remove(_ file: FileDescriptor) { try? control(EPOLL_CTL_DEL, file, 0, false) }
+  public func remove(_ file: FileDescriptor) { try? control(EPOLL_CTL_DEL, file, 0, false, false) }
 
   private func control(
-    _ operation: Int32, _ file: FileDescriptor, _ token: UInt64, _ writable: Bool
+    _ operation: Int32, _ file: FileDescriptor, _ token: UInt64, _ readable: Bool, _ writable: Bool
   ) throws(Errno) {
     var event = epoll_event()
-    event.events = CLINUX_EPOLLIN.rawValue | (writable ? CLINUX_EPOLLOUT.rawValue : 0)
+    event.events = (readable ? CLINUX_EPOLLIN.rawValue : 0) | (writable ? CLINUX_EPOLLOUT.rawValue : 0)
     event.data.u64 = token
     _ = try checked { epoll_ctl(descriptor.rawValue, operation, file.rawValue, &event) }
   }
@@ -52,7 +56,8 @@ public struct EventPoll {
         handle(
           Event(
             token: event.data.u64,
-            isReadable: bits & (CLINUX_EPOLLIN.rawValue | CLINUX_EPOLLHUP.rawValue | CLINUX_EPOLLERR.rawValue) != 0,
+            isReadable: bits & (CLINUX_EPOLLIN.rawValue | CLINUX_EPOLLHUP.rawValue | CLINUX_EPOLLERR.rawValue)
+              != 0,
             isWritable: bits & CLINUX_EPOLLOUT.rawValue != 0))
       }
     }

@@ -22,6 +22,9 @@ public enum File {
     return bytes
   }
 
+  /// Removes a name; the corresponding C function is `unlink`.
+  public static func remove(_ path: CString) { _ = unlink(path.pointer) }
+
   /// Whether a path leads anywhere; the corresponding C function is `access`.
   public static func exists(_ path: CString) -> Bool { access(path.pointer, F_OK) == 0 }
 }

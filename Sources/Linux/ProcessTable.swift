@@ -116,6 +116,17 @@ public enum ProcessTable {
     }
   }
 
+  /// Whether a process descends from another, by its parents; at most 1,000 generations.
+  public static func isDescendant(_ process: ProcessID, of ancestor: ProcessID) -> Bool {
+    var process = process
+    for _ in 0..<1000 {
+      guard process.rawValue > 1, let record = try? ProcessRecord(of: process) else { return false }
+      if record.parent == ancestor { return true }
+      process = record.parent
+    }
+    return false
+  }
+
   /// Sends a signal to a process only if it still is the one of this record: pinned by a pidfd, looked at
   /// again, then signalled through it. Before Linux 5.3 there are none, and the look has to do.
   @discardableResult

@@ -5,7 +5,7 @@ import Linux
 struct Command {
   /// Its process.
   let process: ProcessID
-  private let launch: Launch
+  fileprivate let launch: Launch
 
   /// Starts it, in a session of its own.
   init(_ words: [[UInt8]], signalMask: SignalSet, ignoresChildSignal: Bool) throws(Errno) {
@@ -25,4 +25,12 @@ struct Command {
 
   /// Why it could not be executed; nil when it ran. Ask when it has been reaped.
   func outcome() -> Errno? { launch.outcome() }
+}
+
+extension Command {
+  /// Kills it, and all that it started in its session's first group. It is reaped later, like any orphan.
+  func kill() {
+    launch.report.close()
+    if (try? process.sendToGroup(.kill)) == nil { try? process.send(.kill) }
+  }
 }

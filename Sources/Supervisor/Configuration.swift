@@ -44,6 +44,20 @@ public struct Configuration {
   /// `--termination-log`; nil is the platform's file.
   public var terminationLog: CString?
 
+  /// `--ready-when`; empty is `listen`.
+  public var readyWhen: [Probe] = []
+  /// `--ready-while-draining`; nil is auto.
+  public var readyWhileDraining: Bool?
+  /// `--control`.
+  public var control = ControlAddress.automatic
+
+  /// `--http`; nil is off.
+  public var http: ListenAddress?
+  /// `--http-drain`: /drain is served.
+  public var httpServesDrain = false
+  /// `--http-drain-address`: /drain is served there alone; nil where it is served with the others.
+  public var httpDrainAddress: ListenAddress?
+
   /// The defaults, for a command.
   public init(arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) {
     self.arguments = arguments

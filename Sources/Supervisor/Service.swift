@@ -3,7 +3,9 @@ import Linux
 /// The main process: launched, signalled, and followed until it is reaped.
 struct Service {
   /// The main process.
-  let process: ProcessID
+  private(set) var process: ProcessID
+  /// The process that was launched, where it has named another as the main one and has not been reaped.
+  private var former: ProcessID?
   /// It has not been reaped, so its number is its own.
   private(set) var isAlive = true
   /// A signal has stopped it, and none continued it.
@@ -72,6 +74,21 @@ struct Service {
 
   /// Takes in that it has been reaped: from here on its number may be another's.
   mutating func noteReaped() { isAlive = false }
+
+  /// Takes another process of the service as the main one, MAINPID= of sd_notify(3).
+  mutating func adopt(_ process: ProcessID) {
+    if former == nil { former = self.process }
+    self.process = process
+  }
+
+  /// Takes in that a process has been reaped; true where it was the launched one, which had named another.
+  /// With the other gone too (its parent reaped it, so nobody told us), the service has ended.
+  mutating func noteFormerReaped(_ process: ProcessID) -> Bool {
+    guard process == former else { return false }
+    former = nil
+    if (try? ProcessRecord(of: self.process)) == nil { isAlive = false }
+    return true
+  }
 
   // MARK: - Job control
 

@@ -46,6 +46,8 @@ struct UsageError: Error {
 /// The options of a command: one case an option, everything about it said once. Parsing, variables and help
 /// all read it from here.
 protocol CommandOption: CaseIterable, Equatable {
+  /// The command whose options these are, to name it in an error.
+  static var command: StaticString { get }
   /// The name behind the two dashes; the variable is EBB_ and the same in capitals.
   var name: StaticString { get }
   /// What the help calls its value; nil where it takes none.
@@ -72,7 +74,7 @@ extension CommandOption {
       if word == "--" { break }
       if word == "--help" || word == "-h" { return false }
       guard word.hasPrefix("--"), let option = option(named: word.dropFirst(2)) else {
-        throw UsageError("unknown option \(word) (\"ebb help run\" lists them; \"--\" ends ebb's own words)")
+        throw UsageError("unknown option \(word) (\"ebb help \(command)\" lists them)")
       }
       given.append(option)
       try set(option, try value(of: option, word, &arguments), .option(option.name))
@@ -87,6 +89,19 @@ extension CommandOption {
         if !isOn { continue }
       }
       try set(option, value, .variable(variableName(option)))
+    }
+    return true
+  }
+
+  /// Takes the whole command line of a command that has nothing but options. False when help was asked for.
+  static func parseAll(
+    _ arguments: Arguments, _ set: (Self, CString, UsageError.Source) throws(UsageError) -> Void
+  ) throws(UsageError) -> Bool {
+    var arguments = arguments
+    guard try parse(&arguments, set) else { return false }
+    if let word = arguments.first {
+      throw UsageError(
+        "\(word): ebb \(command) takes no words but its options (\"ebb help \(command)\" lists them)")
     }
     return true
   }

@@ -6,8 +6,12 @@ enum Help {
   static func text(_ arguments: Arguments) throws(UsageError) -> Text {
     guard let topic = arguments.first else { return overview }
     if topic == "run" { return RunOptions.help }
+    if topic == "drain" { return DrainCommand.help }
+    if topic == "ready" { return ReadyCommand.help }
+    if topic == "live" { return LiveCommand.help }
+    if topic == "status" { return StatusCommand.help }
     if topic == "signals" { return signals }
-    throw UsageError("no help on \(topic): expected run or signals")
+    throw UsageError("no help on \(topic): expected run, drain, ready, live, status or signals")
   }
 
   private static var overview: Text {
@@ -15,7 +19,11 @@ enum Help {
     ebb \(ebbVersion): a container's entrypoint, from the launch of its service to the last byte
 
       ebb [run] [options] [--] command [arg...]   launch and supervise a service
-      ebb help [run|signals]                      options; what known servers are stopped with
+      ebb drain  [--timeout D]                    begin the drain and wait for it (the preStop hook)
+      ebb ready                                   exit 0 while the service should get traffic (readiness)
+      ebb live                                    exit 0 while there is a service (liveness)
+      ebb status [--json] [--watch]               phase, ports, connections, what is waited for
+      ebb help [COMMAND|signals]                  options; what known servers are stopped with
       ebb --version
 
     A first word that is no command of ebb's is the service: ebb -- nginx -g 'daemon off;'

@@ -19,6 +19,10 @@ public func main(_ count: Int32, _ arguments: UnsafeMutablePointer<UnsafeMutable
 /// What the first word asks for.
 enum Command {
   case run(Arguments)
+  case drain(Arguments)
+  case ready(Arguments)
+  case live(Arguments)
+  case status(Arguments)
   case help(Arguments)
   case version
 
@@ -34,6 +38,14 @@ enum Command {
     behind.skip()
     if word == "run" {
       self = .run(behind)
+    } else if word == "drain" {
+      self = .drain(behind)
+    } else if word == "ready" {
+      self = .ready(behind)
+    } else if word == "live" {
+      self = .live(behind)
+    } else if word == "status" {
+      self = .status(behind)
     } else if word == "help" || word == "--help" || word == "-h" {
       self = .help(behind)
     } else if word == "--version" || word == "-V" {
@@ -50,6 +62,10 @@ enum Command {
         return output(RunOptions.help)
       }
       return Int32(Supervisor.run(configuration))
+    case .drain(let arguments): return try DrainCommand.run(arguments)
+    case .ready(let arguments): return try ReadyCommand.run(arguments)
+    case .live(let arguments): return try LiveCommand.run(arguments)
+    case .status(let arguments): return try StatusCommand.run(arguments)
     case .help(let arguments):
       return output(try Help.text(arguments))
     case .version:

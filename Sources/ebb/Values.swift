@@ -1,4 +1,5 @@
 import Linux
+import Supervisor
 
 /// The values of options: bytes in, a value or nil out.
 enum Values {
@@ -66,6 +67,24 @@ enum Values {
         expected: orAuto ? "auto or a time, like 250ms, 10s or 2m" : "a time, like 250ms, 10s or 2m")
     }
     return duration
+  }
+
+  /// "9100", "127.0.0.1:9100", "[::1]:9100".
+  static func listenAddress(_ text: CString, _ source: UsageError.Source) throws(UsageError) -> ListenAddress
+  {
+    guard let address = ListenAddress(text.bytes) else {
+      throw UsageError(
+        source, text, expected: "a port, or an address and a port, like 9100, 127.0.0.1:9100 or [::1]:9100")
+    }
+    return address
+  }
+
+  /// "@name", "/path", "off", "auto".
+  static func control(_ text: CString, _ source: UsageError.Source) throws(UsageError) -> ControlAddress {
+    guard let address = ControlAddress(text) else {
+      throw UsageError(source, text, expected: "@name, /path, auto or off (107 bytes at most)")
+    }
+    return address
   }
 
   /// What is between the commas, empty items included: they make no sense anywhere.

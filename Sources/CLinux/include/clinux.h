@@ -20,6 +20,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -90,8 +91,56 @@ struct clinux_launch {
 };
 pid_t clinux_launch(const struct clinux_launch *launch);
 
+// Unix sockets, unix(7): an address is a cast, and an abstract name has its own length. `name` begins with '@'
+// for an abstract one, else it is a path; -1 with ENAMETOOLONG where it does not fit.
+int clinux_unix_bind(int fd, const char *name);
+int clinux_unix_connect(int fd, const char *name);
+static inline int clinux_socket_seqpacket_cloexec(void) { return SOCK_SEQPACKET | SOCK_CLOEXEC; }
+
+static inline int clinux_unix_datagram(void) { return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
+static inline int clinux_unix_stream(void) { return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
+
+// The error of a connection that was being made, socket(7) SO_ERROR; 0 when it stands.
+static inline int clinux_socket_error(int fd) {
+  int error = 0;
+  socklen_t length = sizeof error;
+  return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 ? errno : error;
+}
+
+// The process at the other end: SO_PEERCRED; and a pidfd that pins it: SO_PEERPIDFD, Linux 6.5.
+struct clinux_peer {
+  pid_t pid;
+  uid_t uid;
+};
+int clinux_peer(int fd, struct clinux_peer *peer);
+int clinux_peer_pidfd(int fd);
+
+// accept4(2), close-on-exec and non-blocking.
+int clinux_accept(int fd);
+
+// A TCP socket that listens on an address (dotted IPv4 or IPv6; empty: every address, of both families where
+// there is IPv6), close-on-exec and non-blocking; -1 with errno.
+int clinux_listen(const char *address, uint16_t port);
+bool clinux_is_address(const char *address);
+static inline int clinux_shut_write(void) { return SHUT_WR; }
+
+// connect(2) to a TCP port of the loopback address.
+int clinux_connect_loopback(int fd, bool ipv6, uint16_t port);
+
+// A datagram with its sender's pid (SCM_CREDENTIALS; SO_PASSCRED must be on), 0 where none came along.
+int clinux_pass_credentials(int fd);
+ssize_t clinux_receive_with_sender(int fd, void *bytes, size_t count, pid_t *sender);
+
 // bind(2) to a port of every address: sockaddr_in and its kin are casts.
 int clinux_bind_any(int fd, bool ipv6, uint16_t port);
+// bind(2) of a netlink socket to an address of the kernel's choice.
+int clinux_bind_netlink(int fd);
+
+// A TCP socket on a port of the kernel's choice that others may share, SO_REUSEPORT; -1 with errno.
+int clinux_shared_port(uint16_t *port);
+// On every processor that we may run on (up to 1,024): makes a TCP socket on that shared port and closes it.
+// How many there were; where we run is as before.
+int clinux_die_on_every_processor(uint16_t port);
 
 // The inode of a directory if that is a cgroup v2's, else 0: statfs(2) and stat(2).
 uint64_t clinux_cgroup2_inode(const char *path);

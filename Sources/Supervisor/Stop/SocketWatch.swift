@@ -14,6 +14,8 @@ struct SocketWatch {
   private var busyWatch: BusyWatch?
   private(set) var notices: DeathNotices?
   private(set) var losses = Losses()
+  private var excluded: [UInt16] = []
+  private var lastArrivals: (count: UInt64, at: Duration, rate: Rate?)?
 
   /// What was lost from the start of the drain on, as far as the kernel told.
   struct Losses {
@@ -54,14 +56,18 @@ struct SocketWatch {
     listenersBefore = listeners.sockets.map { $0.cookie }
   }
 
+  /// Takes a port out of what can be found: ebb's own pages are served there.
+  mutating func exclude(_ port: UInt16) { excluded.append(port) }
+
   /// Looks for the service's listening sockets, unless the user named the ports.
   mutating func findPorts() {
     guard ports.origin != .given else { return }
     var listeners = Listeners()
     guard (try? table.read(Listeners.query(), into: &listeners)) != nil else { return }
-    if listeners.sockets.isEmpty { return }
+    let others = listeners.sockets.filter { !excluded.contains($0.local.port) }
+    if others.isEmpty { return }
     let found = ServicePorts.find(
-      among: listeners.sockets, cgroup: Cgroup.own, before: listenersBefore,
+      among: others, cgroup: Cgroup.own, before: listenersBefore,
       family: (try? ProcessTable.descendants(of: .own))?.map { $0.process } ?? [])
     // Ports once found stay: a server closes its listeners when it begins to stop.
     if found.origin != nil { ports = found }
@@ -75,6 +81,38 @@ struct SocketWatch {
     return listeners.sockets
   }
 
+  /// Whether listeners on a given port are the service's, as far as that can be seen: a service that did not
+  /// get its port must not be called ready because somebody else has it.
+  func mayBeServices(_ listeners: [TCPSocket]) -> Bool {
+    if let cgroup = Cgroup.own, listeners.contains(where: { $0.cgroup == cgroup }) { return true }
+    let family = (try? ProcessTable.descendants(of: .own))?.map { $0.process } ?? []
+    let owners = SocketOwners(family)
+    if family.isEmpty || !owners.isComplete { return true }
+    return listeners.contains { $0.inode == 0 || owners.hold($0.inode) }
+  }
+
+  /// What is going on at the service's ports now; empty where none is known or the table cannot be read.
+  mutating func portTraffic() -> [PortTraffic] {
+    if ports.ports.isEmpty { return [] }
+    var traffics = PortTraffics(ports: ports.ports)
+    guard (try? table.read(traffics.query, into: &traffics)) != nil else { return [] }
+    return traffics.ports
+  }
+
+  /// New connections a second since this was asked before, at least half a second ago.
+  mutating func arrivals(at now: Duration) -> Rate? {
+    guard let count = AcceptedConnections.count else { return nil }
+    guard let before = lastArrivals else {
+      lastArrivals = (count, now, nil)
+      return nil
+    }
+    let elapsed = (now - before.at).inMilliseconds
+    if elapsed < 500 { return before.rate }
+    let rate = Rate(count: count &- min(before.count, count), in: now - before.at)
+    lastArrivals = (count, now, rate)
+    return rate
+  }
+
   /// Begins to listen for deaths. From here on losses are counted.
   mutating func listenForDeaths() {
     guard !ports.ports.isEmpty, notices == nil else { return }
@@ -83,6 +121,13 @@ struct SocketWatch {
       losses.notMeasured = nil
     } catch {
       losses.notMeasured = .refused(error)
+    }
+  }
+
+  /// Waits for the notices that are under way, so that what is not counted then was not lost.
+  func awaitNotices() {
+    if notices != nil && losses.notMeasured == nil {
+      DeathNotices.waitForThoseUnderWay(atMost: .milliseconds(100))
     }
   }
 

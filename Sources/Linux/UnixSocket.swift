@@ -1,0 +1,176 @@
+import CLinux
+
+/// A Unix socket that keeps messages apart, unix(7) SOCK_SEQPACKET: what is sent at once arrives at once, or
+/// not at all.
+public struct UnixSocket {
+  /// The socket.
+  public let descriptor: FileDescriptor
+
+  /// Listens under a name: "@name" in the abstract namespace, which needs no file system, or a path. A path
+  /// that is left over from a listener that is gone is taken over.
+  public init(listeningOn name: CString) throws(Errno) {
+    let descriptor = FileDescriptor(
+      try checked { socket(AF_UNIX, clinux_socket_seqpacket_cloexec(), 0) })
+    do throws(Errno) {
+      do throws(Errno) {
+        _ = try checked { clinux_unix_bind(descriptor.rawValue, name.pointer) }
+      } catch {
+        guard error == .addressInUse, !name.hasPrefix("@"), UnixSocket.isLeftOver(name) else { throw error }
+        _ = unlink(name.pointer)
+        _ = try checked { clinux_unix_bind(descriptor.rawValue, name.pointer) }
+      }
+      _ = try checked { listen(descriptor.rawValue, 64) }
+    } catch {
+      descriptor.close()
+      throw error
+    }
+    descriptor.setNonblocking()
+    self.descriptor = descriptor
+  }
+
+  /// Connects to a name; gives up after `limit`, as does every later send and receive.
+  public init(connectingTo name: CString, limit: Duration) throws(Errno) {
+    let descriptor = FileDescriptor(
+      try checked { socket(AF_UNIX, clinux_socket_seqpacket_cloexec(), 0) })
+    self.descriptor = descriptor
+    setLimit(limit)
+    do throws(Errno) {
+      _ = try checked { clinux_unix_connect(descriptor.rawValue, name.pointer) }
+    } catch {
+      descriptor.close()
+      throw error
+    }
+  }
+
+  private init(accepted: FileDescriptor) { descriptor = accepted }
+
+  /// How long a send or receive may take, socket(7) SO_RCVTIMEO.
+  public func setLimit(_ limit: Duration) {
+    let microseconds = max(1, limit.inMilliseconds * 1000)
+    var time = timeval(
+      tv_sec: time_t(microseconds / 1_000_000), tv_usec: suseconds_t(microseconds % 1_000_000))
+    let size = socklen_t(MemoryLayout<timeval>.size)
+    _ = setsockopt(descriptor.rawValue, SOL_SOCKET, SO_RCVTIMEO, &time, size)
+    _ = setsockopt(descriptor.rawValue, SOL_SOCKET, SO_SNDTIMEO, &time, size)
+  }
+
+  private static func isLeftOver(_ path: CString) -> Bool {
+    do throws(Errno) {
+      try UnixSocket(connectingTo: path, limit: .milliseconds(100)).descriptor.close()
+      return false
+    } catch {
+      return error == Errno(ECONNREFUSED)
+    }
+  }
+
+  /// The next connection; nil where none waits. Throws where one waits and cannot be taken (no descriptor is
+  /// left).
+  public func accept() throws(Errno) -> UnixSocket? {
+    do throws(Errno) {
+      return UnixSocket(accepted: FileDescriptor(try checked { clinux_accept(descriptor.rawValue) }))
+    } catch {
+      if error == .wouldBlock || error == Errno(ECONNABORTED) { return nil }
+      throw error
+    }
+  }
+
+  /// What ``receive(limit:)`` found.
+  public enum Message: Equatable {
+    /// A message, whole.
+    case message([UInt8])
+    /// A message that is longer than the limit.
+    case tooLong
+    /// None yet.
+    case none
+    /// The peer is gone.
+    case end
+  }
+
+  /// The next message of at most `limit` bytes.
+  public func receive(limit: Int) -> Message {
+    var bytes = [UInt8](repeating: 0, count: limit)
+    let fd = descriptor.rawValue
+    do throws(Errno) {
+      let count = try bytes.withUnsafeMutableBufferPointer { (buffer) throws(Errno) -> Int in
+        try checked { recv(fd, buffer.baseAddress, buffer.count, Int32(MSG_TRUNC)) }
+      }
+      if count == 0 { return .end }
+      if count > limit { return .tooLong }
+      bytes.removeLast(limit - count)
+      return .message(bytes)
+    } catch {
+      return error == .wouldBlock ? .none : .end
+    }
+  }
+
+  /// Sends a message, whole; false where the peer is gone or does not read.
+  public func send(_ message: Text) -> Bool {
+    message.bytes.withUnsafeBufferPointer { buffer in
+      CLinux.send(descriptor.rawValue, buffer.baseAddress, buffer.count, Int32(MSG_NOSIGNAL)) == buffer.count
+    }
+  }
+}
+
+/// The process at the other end of a Unix socket.
+public struct Peer {
+  /// Its number here; 0 where it is in a pid namespace that we cannot see into.
+  public let process: ProcessID
+  /// Its effective user when it connected (or listened), as our user namespace has it.
+  public let user: UInt32
+  private let pin: FileDescriptor?
+
+  /// Who is there, SO_PEERCRED; pinned with SO_PEERPIDFD where the kernel has it, so that the number cannot
+  /// become another's while it is looked at.
+  public init(of socket: UnixSocket) throws(Errno) {
+    var peer = clinux_peer()
+    _ = try checked { clinux_peer(socket.descriptor.rawValue, &peer) }
+    process = ProcessID(peer.pid)
+    user = peer.uid
+    let pidfd = clinux_peer_pidfd(socket.descriptor.rawValue)
+    pin = pidfd >= 0 ? FileDescriptor(pidfd) : nil
+  }
+
+  /// The user that stands for everybody from another user namespace, /proc/sys/kernel/overflowuid.
+  static var overflowUser: UInt32 { 65534 }
+
+  /// Whether it is of this container, and of our own user or root; closes the pin.
+  ///
+  /// Of this container means: the root of its mount namespace is the same mount. /proc/PID/ns/mnt would say it
+  /// too, but is closed between different users.
+  public func mayTalkToUs() -> Bool {
+    defer { pin?.close() }
+    guard process.rawValue > 0 else { return false }
+    let own = ProcessControl.effectiveUser
+    guard user == own || user == 0 else { return false }
+    guard let theirs = MountNamespace.root(of: process), let ours = MountNamespace.root(of: .own),
+      theirs == ours
+    else { return false }
+    // The overflow user may be anybody. It is our own only where the kernel lets us look into the process,
+    // which it does for the real user alone, ptrace(2).
+    if user == Peer.overflowUser && !isInOurUserNamespace { return false }
+    // What was read was read of this process only if it still is there.
+    if let pin { return clinux_pidfd_send_signal(pin.rawValue, 0) == 0 || Errno.last == .notPermitted }
+    return true
+  }
+
+  private var isInOurUserNamespace: Bool {
+    let theirs: Text = "/proc/\(process)/ns/user"
+    return theirs.bytes.withCString { path in
+      var their = stat()
+      var our = stat()
+      return stat(path.pointer, &their) == 0 && stat(CString("/proc/self/ns/user").pointer, &our) == 0
+        && their.st_ino == our.st_ino && their.st_dev == our.st_dev
+    }
+  }
+}
+
+/// The mount namespace of a process, told by its root mount, mount_namespaces(7).
+public enum MountNamespace {
+  /// The id of the root mount: the first field of the first line of /proc/PID/mountinfo, which everybody may
+  /// read; equal for all processes of a container and different in every other. nil where there is no /proc.
+  public static func root(of process: ProcessID) -> UInt64? {
+    let path: Text = "/proc/\(process)/mountinfo"
+    guard let line = path.bytes.withCString({ try? File.read($0, limit: 64) }) else { return nil }
+    return decimal(line.prefix { $0 != UInt8(ascii: " ") })
+  }
+}

@@ -1,0 +1,75 @@
+import Lifecycle
+import Linux
+
+// What `ebb ready`, `live`, `drain` and `status` ask, and what they are answered.
+extension Supervisor {
+  /// Opens the control socket. A service starts without it all the same: one line says so.
+  func openControl() {
+    guard let name = configuration.control.name else {
+      if case .automatic = configuration.control {
+        journal.write(
+          .problems, "control",
+          "control is off: there is no /proc to make its name from (--control names one)")
+      }
+      return
+    }
+    do throws(Errno) {
+      let server = try name.withCString { (name) throws(Errno) in try ControlServer(name: name) }
+      try poll.add(server.listener.descriptor, token: Token(.controlListener).rawValue)
+      control = server
+    } catch {
+      journal.write(
+        .problems, "control", "control is off: \(name): \(error)", [Field("errno", error.rawValue)])
+    }
+  }
+
+  /// At the end: a path would be left behind.
+  func closeControl() {
+    guard control != nil, let name = configuration.control.name else { return }
+    control?.listener.descriptor.close()
+    if name.first == UInt8(ascii: "/") { name.withCString { File.remove($0) } }
+  }
+
+  func acceptControl() {
+    control?.accept(at: now) { (place, descriptor) throws(Errno) in
+      try poll.add(descriptor, token: Token(.control, place).rawValue)
+    }
+  }
+
+  func readControl(_ place: Int) {
+    guard let request = control?.read(place) else { return }
+    switch request {
+    case .ready:
+      if let answer = readinessByPhase { control?.answer(place, answer) } else { checkReadiness() }
+    case .live: control?.answer(place, liveness)
+    case .drain: drain()
+    case .status: control?.answer(place, .yes(status().text))
+    case .statusJSON: control?.answer(place, .yes(status().json))
+    }
+  }
+
+  /// Whether there is a service.
+  var liveness: ControlAnswer {
+    let phase = lifecycle.phase.name
+    return service.isAlive ? .yes("live: \(phase)") : .no("not live: \(phase)")
+  }
+
+  /// Somebody asks for the drain, and waits for its end.
+  func drain() {
+    if !lifecycle.isAsked { prepareDrain() }
+    handle(.drainRequest)
+    answerDrains()
+  }
+
+  /// Answers those who wait for a drain, once the work has left.
+  func answerDrains() {
+    let answer: ControlAnswer
+    switch lifecycle.phase {
+    case .starting, .serving, .draining: return
+    case .drained: answer = .yes("drained in \(now - (lifecycle.drainBegan ?? now))")
+    case .stopping, .lingering, .done: answer = .yes("drained: \(lifecycle.phase.name)")
+    }
+    control?.answerAll(.drain, answer)
+    answerDrainPages(answer)
+  }
+}

@@ -1,0 +1,84 @@
+import Linux
+
+/// One condition of `--ready-when`.
+public enum Probe: Equatable, Sendable {
+  /// The service listens on its ports.
+  case listen
+  /// A TCP connection to this port of the loopback address succeeds.
+  case tcp(UInt16)
+  /// GET of this path, at this port of the loopback address, gives 2xx or 3xx.
+  case http(UInt16, path: [UInt8])
+  /// A connection to this Unix socket succeeds.
+  case unix([UInt8])
+  /// This command exits with 0.
+  case exec([[UInt8]])
+  /// The service has said READY=1 to $NOTIFY_SOCKET, sd_notify(3).
+  case notify
+
+  /// The probe that a user writes: `listen`, `tcp:P`, `http:P/path`, `unix:/path`, `exec:cmd`, `notify`; nil
+  /// where it makes no sense.
+  public init?(_ text: [UInt8]) {
+    if text == "listen" {
+      self = .listen
+    } else if text == "notify" {
+      self = .notify
+    } else if text.hasPrefix("tcp:") {
+      guard let port = Probe.port(text.dropFirst(4)) else { return nil }
+      self = .tcp(port)
+    } else if text.hasPrefix("http:") {
+      let rest = text.dropFirst(5)
+      let digits = rest.prefix { $0 != UInt8(ascii: "/") }
+      let path = Array(rest.dropFirst(digits.count))
+      // What goes into a request line: no blank, no control character.
+      guard let port = Probe.port(digits), path.count <= 1024, path.allSatisfy({ $0 > 0x20 && $0 != 0x7f })
+      else {
+        return nil
+      }
+      self = .http(port, path: path.isEmpty ? [UInt8(ascii: "/")] : path)
+    } else if text.hasPrefix("unix:") {
+      let path = Array(text.dropFirst(5))
+      guard path.first == UInt8(ascii: "/") || path.first == UInt8(ascii: "@"), path.count > 1,
+        path.count < 108
+      else {
+        return nil
+      }
+      self = .unix(path)
+    } else if text.hasPrefix("exec:") {
+      guard let words = CommandLineWords.split(Array(text.dropFirst(5))), words.first?.isEmpty == false else {
+        return nil
+      }
+      self = .exec(words)
+    } else {
+      return nil
+    }
+  }
+
+  private static func port(_ digits: ArraySlice<UInt8>) -> UInt16? {
+    decimal(digits).flatMap { UInt16(exactly: $0) }.flatMap { $0 > 0 ? $0 : nil }
+  }
+}
+
+extension Probe: TextRepresentable {
+  /// As the user wrote it, a command without its arguments (they may hold a secret).
+  public func write(to text: inout Text) {
+    switch self {
+    case .listen: text.append("listen")
+    case .tcp(let port): text.append(contentsOf: "tcp:\(port)")
+    case .http(let port, let path): text.append(contentsOf: "http:\(port)\(path)")
+    case .unix(let path): text.append(contentsOf: "unix:\(path)")
+    case .exec(let words): text.append(contentsOf: "exec:\(words.first ?? [])")
+    case .notify: text.append("notify")
+    }
+  }
+}
+
+/// What a probe came to.
+public enum ProbeResult: Equatable, Sendable {
+  /// It holds.
+  case holds
+  /// It does not, and why.
+  case fails(Text)
+
+  /// Whether it holds.
+  var isHolding: Bool { self == .holds }
+}

@@ -1,0 +1,54 @@
+import CLinux
+import Linux
+
+/// What is known of the service's readiness: the probes, the check that is under way, the last one's results,
+/// and what the service itself has said.
+struct Readiness {
+  let probes: [Probe]
+  /// The check that is under way.
+  var check: ReadinessCheck?
+  /// Each probe's last result, and when that was; nil before the first check.
+  var last: (results: [ProbeResult], at: Duration)?
+  /// When to check without being asked: at the start, for those who want to read the line.
+  var nextLook: Duration?
+  private var lookInterval = Duration.milliseconds(2)
+
+  /// READY=1 was said.
+  var saysReady = false
+  /// STOPPING=1 was said.
+  var saysStopping = false
+  /// STATUS=, the last one.
+  var saysStatus: [UInt8]?
+  /// EXTEND_TIMEOUT_USEC=, the last one.
+  var saysExtend: Duration?
+  var notifySocket: FileDescriptor?
+
+  init(_ probes: [Probe]) { self.probes = probes.isEmpty ? [.listen] : probes }
+
+  /// Makes $NOTIFY_SOCKET for the service, if a probe needs it: an abstract name that carries our pid and the
+  /// mount namespace, so that containers that share a network namespace have one each.
+  mutating func openNotifySocket() throws(Errno) -> FileDescriptor? {
+    guard probes.contains(.notify) else { return nil }
+    let name: Text = "@ebb-notify-\(MountNamespace.root(of: .own) ?? 0)-\(ProcessID.own)"
+    let descriptor = FileDescriptor(try checked { clinux_unix_datagram() })
+    try name.bytes.withCString { (name) throws(Errno) in
+      _ = try checked { clinux_unix_bind(descriptor.rawValue, name.pointer) }
+      _ = try checked { clinux_pass_credentials(descriptor.rawValue) }
+      _ = try checked { setenv("NOTIFY_SOCKET", name.pointer, 1) }
+    }
+    notifySocket = descriptor
+    return descriptor
+  }
+
+  /// When something here wants the loop: the end of a check, or the next unasked one.
+  var deadline: Duration? {
+    if let check { return check.deadline }
+    return nextLook
+  }
+
+  /// Puts the next unasked check off: quick at first, then ever more slowly, and never again after a minute.
+  mutating func putOff(since started: Duration, at now: Duration) {
+    lookInterval = min(lookInterval * 2, .seconds(1))
+    nextLook = now - started < .seconds(60) ? now + lookInterval : nil
+  }
+}

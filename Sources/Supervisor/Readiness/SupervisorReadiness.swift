@@ -1,0 +1,177 @@
+import CLinux
+import Inet
+import Lifecycle
+import Linux
+
+// Readiness: asked for, or looked at in the first moments for the log. An ebb that nobody asks sleeps.
+extension Supervisor {
+  /// What the phase alone says about readiness; nil where the probes decide.
+  var readinessByPhase: ControlAnswer? {
+    switch lifecycle.phase {
+    case .starting, .serving:
+      return readiness.saysStopping ? .no("not ready: the service says that it is stopping") : nil
+    case .draining, .drained:
+      let isReady = configuration.readyWhileDraining ?? Platform.isKubernetes
+      let phase = lifecycle.phase.name
+      return isReady ? .yes("ready: \(phase)") : .no("not ready: \(phase)")
+    case .stopping, .lingering, .done:
+      return .no("not ready: \(lifecycle.phase.name)")
+    }
+  }
+
+  /// Begins a check, unless one is under way; its end answers all who wait.
+  func checkReadiness() {
+    guard readiness.check == nil else { return }
+    readiness.nextLook = nil
+    readiness.check = ReadinessCheck(readiness.probes, at: now, probeWorld)
+    concludeReadiness()
+  }
+
+  func advanceProbe(_ index: Int) {
+    readiness.check?.advance(index, probeWorld)
+    concludeReadiness()
+  }
+
+  /// Time for an unasked check, or for the end of one that takes too long.
+  func takeReadinessTick() {
+    if let deadline = readiness.check?.deadline {
+      if deadline <= now {
+        readiness.check?.giveUp()
+        concludeReadiness()
+      }
+    } else if let look = readiness.nextLook, look <= now {
+      readiness.nextLook = nil
+      if lifecycle.phase == .starting && service.isAlive { checkReadiness() }
+    }
+  }
+
+  /// If every probe has its result: keeps them, moves on, answers.
+  func concludeReadiness() {
+    guard let results = readiness.check?.results else { return }
+    readiness.check = nil
+    readiness.last = (results, now)
+    let holds = results.allSatisfy { $0.isHolding }
+    if lifecycle.phase == .starting {
+      if holds {
+        handle(.ready)
+        sayServing()
+      } else if journal.writes(.phases) {
+        readiness.putOff(since: started, at: now)
+      }
+    }
+    // A drain may have begun while the probes were running.
+    let answer = readinessByPhase ?? (holds ? .yes("ready") : .no(whyNotReady))
+    control?.answerAll(.ready, answer)
+    answerReadyPages(answer)
+  }
+
+  /// "not ready: listen: nothing listens on 8080".
+  private var whyNotReady: Text {
+    var text: Text = "not ready"
+    for (probe, result) in zip(readiness.probes, readiness.last?.results ?? []) {
+      if case .fails(let why) = result { text.append(contentsOf: ": \(probe): \(why)") }
+    }
+    return text
+  }
+
+  private var probeWorld: ReadinessCheck.World {
+    ReadinessCheck.World(
+      listening: { self.listens() },
+      notified: { self.readiness.saysReady ? .holds : .fails("the service has not said READY=1") },
+      start: { (words) throws(Errno) in
+        try Command(words, signalMask: self.signalMask, ignoresChildSignal: self.ignoresChildSignal)
+      },
+      wait: { (descriptor, index, isNew) throws(Errno) in
+        let token = Token(.probe, index).rawValue
+        if isNew {
+          try self.poll.add(descriptor, token: token, writable: true)
+        } else {
+          try self.poll.modify(descriptor, token: token, writable: false)
+        }
+      })
+  }
+
+  /// `listen`: every port that was given, or at least one that was found, has a listener; of the service,
+  /// where that can be seen.
+  private func listens() -> ProbeResult {
+    sockets.findPorts()
+    if sockets.ports.ports.isEmpty {
+      return .fails("the service listens on no port that could be found (--ports or --ready-when say more)")
+    }
+    guard let listening = sockets.listening() else { return .fails("the socket table cannot be read") }
+    for port in sockets.ports.ports {
+      let listeners = listening.filter { $0.local.port == port }
+      if listeners.isEmpty { return .fails("nothing listens on \(port)") }
+      if sockets.ports.origin == .given && !sockets.mayBeServices(listeners) {
+        return .fails("a stranger listens on \(port)")
+      }
+    }
+    return .holds
+  }
+
+  private func sayServing() {
+    guard isHeard(.phases) else { return }
+    let name = ProcessTable.name(of: service.process) ?? configuration.program.bytes
+    var text: Text = "serving: \(name) (pid \(service.process))"
+    var ports: [UInt16] = []
+    for socket in sockets.listening() ?? [] where !ports.contains(socket.local.port) {
+      text.append(contentsOf: ports.isEmpty ? " listens on " : ", ")
+      text.append(socket.local.port)
+      ports.append(socket.local.port)
+    }
+    text.append(contentsOf: ports.isEmpty ? " is ready after \(now - started)" : " after \(now - started)")
+    say(
+      .phases, "serving", text,
+      [
+        Field("name", .text(name)), Field("pid", service.process.rawValue), Field("ports", .numbers(ports)),
+        Field("seconds", .seconds(now - started)),
+      ])
+  }
+
+  // MARK: - sd_notify
+
+  /// Takes in what the service says, a bounded number of datagrams at a time.
+  func takeNotifications() {
+    guard let socket = readiness.notifySocket else { return }
+    for _ in 0..<64 {
+      var bytes = [UInt8](repeating: 0, count: Notification.limit)
+      var sender: Int32 = 0
+      let count = bytes.withUnsafeMutableBufferPointer {
+        clinux_receive_with_sender(socket.rawValue, $0.baseAddress, $0.count, &sender)
+      }
+      guard count >= 0 else { return }
+      // Anybody can send to an abstract name: only the service's own processes are heard.
+      guard sender > 0, ProcessTable.isDescendant(ProcessID(sender), of: .own) else { continue }
+      take(Notification(Array(bytes.prefix(count))))
+    }
+  }
+
+  private func take(_ notification: Notification) {
+    if notification.isReady { readiness.saysReady = true }
+    if notification.isStopping { readiness.saysStopping = true }
+    if let status = notification.status { readiness.saysStatus = status }
+    if let extend = notification.extend { readiness.saysExtend = extend }
+    if let process = notification.mainProcess, process != service.process,
+      ProcessTable.isDescendant(process, of: .own)
+    {
+      say(.phases, "main", "main process: pid \(process) instead of \(service.process), as the service says")
+      service.adopt(process)
+    }
+    if notification.isReady && lifecycle.phase == .starting { checkReadiness() }
+  }
+}
+
+extension Phase {
+  /// The name that users read.
+  var name: StaticString {
+    switch self {
+    case .starting: "starting"
+    case .serving: "serving"
+    case .draining: "draining"
+    case .drained: "drained"
+    case .stopping: "stopping"
+    case .lingering: "lingering"
+    case .done: "done"
+    }
+  }
+}

@@ -1,0 +1,181 @@
+import Inet
+import Lifecycle
+import Linux
+
+// What the machine says is to be done, and how it is done.
+extension Supervisor {
+  func handle(_ event: Event) {
+    for action in lifecycle.handle(event, at: now) { perform(action) }
+    // An action may have led to an event of its own, which has told of the new phase already.
+    if lifecycle.phase == toldPhase { return }
+    toldPhase = lifecycle.phase
+    phaseSince = now
+    if lifecycle.phase == .drained { sayDrained() }
+    answerDrains()
+  }
+
+  private func sayDrained() {
+    sockets.endFollowing()
+    let busy: Text = lastBusy > 0 ? "\(lastBusy) still busy" : "nothing is busy"
+    say(
+      .phases, "drained",
+      "drained: \(busy) after \(now - (lifecycle.drainBegan ?? now)); serving on until the stop signal",
+      [Field("busy", lastBusy), Field("seconds", .seconds(now - (lifecycle.drainBegan ?? now)))])
+  }
+
+  func perform(_ action: Action) {
+    switch action {
+    case .forward(let number): forward(number)
+    case .beginDrain: beginDrain()
+    case .look: look()
+    case .stop: stop()
+    case .killAll: killAll()
+    case .terminateDescendants: terminateDescendants()
+    case .killDescendants: killDescendants()
+    case .finish(let code): finish(code)
+    }
+  }
+
+  func forward(_ number: SignalNumber) {
+    guard let signal = Signal(number.rawValue) else { return }
+    service.send(signal)
+    counters.signalsForwarded += 1
+  }
+
+  /// Before the machine hears of the drain: what the limits are for this server, on this platform.
+  func prepareDrain() {
+    if service.isAlive { knownServer = KnownServer(process: service.process) }
+    let longest = configuration.lameDuckMax ?? Platform.lameDuckMax
+    lifecycle.plan.lameDuck = configuration.lameDuck ?? longest
+    lifecycle.plan.busyMax =
+      configuration.busyMax ?? (knownServer?.finishesRequests == true ? .seconds(2) : .seconds(5))
+    sockets.findPorts()
+  }
+
+  func beginDrain() {
+    counters.drains += 1
+    readiness.nextLook = nil
+    sockets.listenForDeaths()
+    if let notices = sockets.notices { try? poll.add(notices.descriptor, token: Token(.notices).rawValue) }
+    startDrainCommand()
+    guard isHeard(.phases) else { return }
+    var text: Text = "draining: "
+    if let signal = beganWith { text.append(contentsOf: "\(signal)") } else { text.append("ebb drain") }
+    let traffic = sockets.lookAtTraffic()
+    if let traffic {
+      text.append(contentsOf: "; \(traffic.connections, "connection"), \(traffic.busy) busy")
+    }
+    say(
+      .phases, "draining", text,
+      [
+        beganWith.map { Field("signal", $0) } ?? Field("signal", .null),
+        Field("connections", traffic.map { .number(Int64($0.connections)) } ?? .null),
+        Field("busy", traffic.map { .number(Int64($0.busy)) } ?? .null),
+      ])
+  }
+
+  func startDrainCommand() {
+    guard !configuration.drainCommand.isEmpty else { return }
+    do throws(Errno) {
+      drainCommand = try Command(
+        configuration.drainCommand, signalMask: signalMask, ignoresChildSignal: ignoresChildSignal)
+    } catch {
+      say(.problems, "drain-command", "--on-drain: cannot start the command: \(error)")
+      handle(.drainCommandEnded)
+    }
+  }
+
+  /// Looks at what the machine is waiting for. A table that cannot be read holds nothing off.
+  func look() {
+    let began = now
+    if lifecycle.phase == .lingering {
+      let isFirst = lastLinger == nil
+      let look = sockets.lookAtLingering()
+      lastLinger = look
+      if isFirst, let look, look.waiting > 0 {
+        var text: Text = "lingering: \(look.waiting, "connection"), "
+        text.append(byteCount: look.waitingBytes)
+        text.append(" not yet acknowledged")
+        say(
+          .phases, "lingering", text, [Field("connections", look.waiting), Field("bytes", look.waitingBytes)])
+      }
+      pace(since: began)
+      handle(.look(Look(busy: 0, lingering: look?.waiting ?? 0)))
+    } else {
+      sockets.followBusy()
+      let traffic = sockets.lookAtTraffic()
+      lastBusy = traffic?.busy ?? 0
+      pace(since: began)
+      handle(.look(Look(busy: lastBusy, lingering: 0)))
+    }
+  }
+
+  /// A look may take a tenth of the time between two: with 100,000 sockets it takes longer.
+  func pace(since began: Duration) {
+    lifecycle.plan.lookInterval = max(.milliseconds(20), (now - began) * 10)
+  }
+
+  /// The signal that ends the service.
+  var stopSignal: Signal {
+    if let chosen = configuration.stopSignal { return chosen }
+    let first = beganWith ?? .terminate
+    if configuration.rewrites.contains(where: { $0.to == first }) { return first }
+    return knownServer?.stopSignal ?? first
+  }
+
+  func stop() {
+    sockets.endFollowing()
+    let signal = stopSignal
+    stopSent = now
+    var text: Text = "stopping: "
+    if lastBusy > 0 { text.append(contentsOf: "\(lastBusy) still busy; ") }
+    text.append(contentsOf: "\(signal) to pid \(service.process)")
+    if service.isStopped { text.append(", which is suspended, and SIGCONT") }
+    say(
+      .phases, "stopping", text,
+      [Field("signal", signal), Field("pid", service.process.rawValue), Field("busy", lastBusy)])
+    if service.isAlive { service.stop(signal) }
+  }
+
+  func killAll() {
+    let outcome = Descendants.kill(group: service.process)
+    if service.isAlive { try? service.process.send(.kill) }
+    say(
+      .problems, "killed",
+      "killed: pid \(service.process) and what is left of its tree: the grace of \(configuration.grace ?? .zero) is over",
+      [
+        Field("pid", service.process.rawValue),
+        Field("processes", outcome.count.map { .number(Int64($0)) } ?? .null),
+      ])
+  }
+
+  func terminateDescendants() {
+    tell(Descendants.send(.terminate, group: service.process), signal: .terminate, level: .phases)
+  }
+
+  func killDescendants() {
+    let outcome = Descendants.kill(group: service.process)
+    // Once: a tree that forks as it is killed takes many rounds.
+    if !toldOfKill && outcome.count != 0 {
+      toldOfKill = true
+      tell(outcome, signal: .kill, level: .problems)
+    }
+  }
+
+  func tell(_ outcome: Descendants.Outcome, signal: Signal, level: Verbosity) {
+    var text: Text = "left behind: \(signal) to "
+    if let count = outcome.count {
+      if count == 0 { return }
+      text.append(contentsOf: count == 1 ? "1 process" : "\(count) processes")
+      if let example = outcome.example {
+        text.append(contentsOf: " (pid \(example.process), \(example.name)")
+        text.append(count > 1 ? ", …)" : ")")
+      }
+    } else {
+      text.append(contentsOf: "process group \(service.process)")
+    }
+    say(
+      level, "left-behind", text,
+      [Field("signal", signal), Field("processes", outcome.count.map { .number(Int64($0)) } ?? .null)])
+  }
+}

@@ -1,0 +1,158 @@
+import Inet
+import Lifecycle
+import Linux
+
+// What happens: signals, children, the launch, notices of the kernel. Each becomes an event of the machine.
+extension Supervisor {
+  func takeSignals() {
+    // The kernel merges the standard ones and limits the others (RLIMIT_SIGPENDING), but a flood must not
+    // keep us from everything else.
+    for _ in 0..<256 {
+      guard let arrived = signals.next() else { return }
+      take(arrived)
+    }
+  }
+
+  func take(_ arrived: ArrivedSignal) {
+    let signal = arrived.signal
+    if signal == .child {
+      moreChildren = true
+      // A child's own word is not for the service; somebody's kill(1) is.
+      if !arrived.sentByProcess { return }
+    }
+    // Our own, for writing to a pipe that nobody reads.
+    if signal == .brokenPipe && arrived.sender == .own { return }
+    if signal == .continue { service.handOverTerminal() }
+    guard let rewritten = configuration.rewritten(signal) else { return }
+    if signal.stopsJob { forwardedJobStop = true }
+    if isDrainSignal(signal) {
+      if beganWith == nil {
+        beganWith = rewritten
+        prepareDrain()
+      }
+      handle(.drainSignal(SignalNumber(rewritten.rawValue)))
+    } else {
+      handle(.signal(SignalNumber(rewritten.rawValue)))
+    }
+  }
+
+  func isDrainSignal(_ signal: Signal) -> Bool {
+    if let chosen = configuration.drainOn { return chosen.contains { $0 == signal } }
+    if signal == .terminate || signal == .interrupt { return true }
+    // An image that is stopped with its server's own signal (STOPSIGNAL SIGQUIT in nginx's) is drained too.
+    guard service.isAlive, KnownServer.allCases.contains(where: { $0.stopSignal == signal }) else {
+      return false
+    }
+    return KnownServer(process: service.process)?.stopSignal == signal
+  }
+
+  /// Reaps what has ended, a bounded number at a time, so that signals are not starved by orphans.
+  func reap() {
+    moreChildren = false
+    var ended: UInt8?
+    for _ in 0..<256 {
+      switch ChildChange.next() {
+      case .nothing:
+        if let ended { handle(.ended(ended)) }
+        return
+      case .childless:
+        if let ended { handle(.ended(ended)) }
+        handle(.childless)
+        return
+      case .change(let change):
+        if case .ended = change.kind { counters.childrenReaped += 1 }
+        if change.process == service.process && service.isAlive {
+          ended = take(change.kind) ?? ended
+        } else if case .ended(let status) = change.kind, service.noteFormerReaped(change.process) {
+          // The process that named another one as its heir, MAINPID=.
+          if !service.isAlive { ended = status.code }
+        } else if case .ended(let status) = change.kind,
+          readiness.check?.noteReaped(change.process, status) == true
+        {
+          concludeReadiness()
+        } else if let command = drainCommand, change.process == command.process {
+          take(change.kind, of: command)
+        } else if case .ended(let status) = change.kind, configuration.warnsOnReap {
+          say(
+            .problems, "reaped", "reaped an orphan: pid \(change.process) \(status)",
+            [Field("pid", change.process.rawValue), Field("status", status.code)])
+        }
+      }
+    }
+    moreChildren = true
+    if let ended { handle(.ended(ended)) }
+  }
+
+  /// Takes in what happened to the main process; its exit code once it has ended.
+  func take(_ kind: ChildChange.Kind) -> UInt8? {
+    switch kind {
+    case .stopped(let signal):
+      service.note(isStopped: true)
+      if signal.stopsJob || forwardedJobStop {
+        forwardedJobStop = false
+        service.suspendAlong()
+      }
+      return nil
+    case .continued:
+      service.note(isStopped: false)
+      return nil
+    case .ended(let status):
+      takeLaunchOutcome()
+      service.noteReaped()
+      lifecycle.plan.lingerMax = configuration.lingerMax ?? Platform.lingerMax
+      var text: Text = "stopped: pid \(service.process) \(status)"
+      if let sent = stopSent { text.append(contentsOf: " after \(now - sent)") }
+      say(
+        .phases, "stopped", text,
+        [
+          Field("pid", service.process.rawValue), Field("status", status.code),
+          Field("seconds", stopSent.map { .seconds(now - $0) } ?? .null),
+        ])
+      return status.code
+    }
+  }
+
+  func take(_ kind: ChildChange.Kind, of command: Command) {
+    guard case .ended(let status) = kind else { return }
+    drainCommand = nil
+    if let error = command.outcome() {
+      say(.problems, "drain-command", "--on-drain: cannot run the command: \(error)")
+    } else if status != .exited(0) {
+      say(
+        .problems, "drain-command", "--on-drain: the command \(status)", [Field("status", status.code)])
+    }
+    handle(.drainCommandEnded)
+  }
+
+  func takeLaunchOutcome() {
+    guard let report = service.launchReport else { return }
+    poll.remove(report)
+    guard let error = service.takeLaunchOutcome() else { return }
+    let failure = LaunchFailure(error, program: configuration.program)
+    say(
+      .problems, "failed", failure.text, [Field("exit", failure.exitCode), Field("errno", error.rawValue)])
+    handle(.failed(failure.exitCode))
+  }
+
+  func takeNotices() {
+    let isEmpty = sockets.takeNotices { death in
+      // A line each, for those who asked for many; not for a flood.
+      toldResets += 1
+      guard journal.writes(.phases), toldResets <= 20 else { return }
+      say(
+        .phases, "reset",
+        death.isMeasured
+          ? "reset: \(death.remote) to \(death.local.port): \(death.unread) bytes unread, \(death.unacknowledged) not acknowledged"
+          : "reset: \(death.remote) to \(death.local.port), before it was read",
+        [
+          Field("port", death.local.port),
+          Field("bytes_unread", death.isMeasured ? .number(Int64(clamping: death.unread)) : .null),
+          Field(
+            "bytes_unacknowledged", death.isMeasured ? .number(Int64(clamping: death.unacknowledged)) : .null),
+        ])
+    }
+    moreNotices = !isEmpty
+    // Something has died: what was waited for may be over.
+    if lifecycle.phase == .lingering || lifecycle.isFinishing { look() }
+  }
+}

@@ -1,0 +1,84 @@
+import Inet
+import Lifecycle
+import Linux
+
+// The end: what became of the ports, what was lost, the last line.
+extension Supervisor {
+  func finish(_ code: UInt8) {
+    let mapped = configuration.exitCodes.last { $0.from == code }?.to ?? code
+    sockets.awaitNotices()
+    while sockets.notices != nil {
+      takeNotices()
+      if !moreNotices { break }
+    }
+    var report = Report(exitCode: mapped)
+    if let began = lifecycle.drainBegan { report.duration = now - began }
+    report.losses = sockets.losses
+    report.left = lastLinger
+    report.ports = portEnds()
+    if lifecycle.isAsked {
+      report.survivors = (try? ProcessTable.descendants(of: .own).count) ?? nil
+      say(report.hasLosses ? .problems : .report, "released", report.text, report.fields)
+      writeTerminationLog(report)
+    } else if report.hasLosses {
+      say(.problems, "released", report.text, report.fields)
+    }
+    flushJournal()
+    exitCode = mapped
+  }
+
+  func portEnds() -> [Report.PortEnd] {
+    guard lifecycle.isAsked || lastLinger != nil else { return [] }
+    let listening = sockets.listening()
+    var ends = sockets.ports.ports.map { port -> Report.PortEnd in
+      guard let listening else { return Report.PortEnd(port: port, state: .unknown) }
+      if listening.contains(where: { $0.local.port == port }) {
+        return Report.PortEnd(port: port, state: .listening)
+      }
+      return Report.PortEnd(port: port, state: Report.PortEnd.State(BindTest.ask(port)))
+    }
+    for port in configuration.udpPorts {
+      ends.append(
+        Report.PortEnd(port: port, isUDP: true, state: Report.PortEnd.State(BindTest.ask(port, udp: true))))
+    }
+    return ends
+  }
+
+  func writeTerminationLog(_ report: Report) {
+    do throws(Errno) {
+      try TerminationLog.write("ebb: \(report.text)\n", to: configuration.terminationLog)
+    } catch {
+      say(.problems, "termination-log", "cannot write the termination log: \(error)")
+    }
+  }
+
+  /// The last lines get a moment more, where nobody reads them at once; the exit does not wait for them long.
+  func flushJournal() {
+    let end = now + .milliseconds(100)
+    while journal.isWaiting && now < end {
+      FileDescriptor.standardError.waitUntilWritable(for: .milliseconds(10))
+      journal.flush()
+    }
+  }
+}
+
+extension Report.PortEnd.State {
+  fileprivate init(_ verdict: BindTest.Verdict) {
+    switch verdict {
+    case .free: self = .free
+    case .inUse: self = .inUse
+    case .cannotTell: self = .notListening
+    }
+  }
+}
+
+extension Configuration {
+  /// The program's name, as the user typed it.
+  var program: CString { CString(arguments[0] ?? UnsafeMutablePointer(mutating: CString("").pointer)) }
+
+  /// What `--rewrite` makes of a signal; nil where it is dropped.
+  func rewritten(_ signal: Signal) -> Signal? {
+    for rewrite in rewrites where rewrite.from == signal { return rewrite.to }
+    return signal
+  }
+}

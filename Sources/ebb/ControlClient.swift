@@ -1,0 +1,72 @@
+import CLinux
+import Linux
+import Supervisor
+
+/// Asks the supervisor of this container.
+struct ControlClient {
+  /// Why there is no answer.
+  enum Failure: Error {
+    /// No supervisor listens.
+    case nobody(Text)
+    /// One listens, and does not answer in time, or not in a way that can be understood.
+    case silent(Text)
+
+    var text: Text {
+      switch self {
+      case .nobody(let text), .silent(let text): text
+      }
+    }
+  }
+
+  private let socket: UnixSocket
+
+  /// Connects, and sends a request.
+  init(_ address: ControlAddress, _ request: ControlRequest, limit: Duration) throws(Failure) {
+    guard let name = address.name else {
+      throw .nobody("no supervisor to ask: there is no /proc to make its name from, or --control is off")
+    }
+    do throws(Errno) {
+      socket = try name.withCString { (name) throws(Errno) in
+        try UnixSocket(connectingTo: name, limit: limit)
+      }
+    } catch {
+      if error == .wouldBlock { throw .silent("the supervisor at \(name) takes no connection") }
+      throw .nobody("no supervisor to ask at \(name): \(error)")
+    }
+    // Anybody may listen under an abstract name: a stranger is not believed.
+    guard let peer = try? Peer(of: socket), peer.mayTalkToUs() else {
+      throw .nobody("the listener at \(name) is not this container's ebb")
+    }
+    if !socket.send(request.text) { throw .silent("the supervisor hung up") }
+  }
+
+  /// The next answer. Waits as long as was said, or as is said here.
+  func next(limit: Duration? = nil) throws(Failure) -> ControlAnswer {
+    if let limit { socket.setLimit(limit) }
+    switch socket.receive(limit: ControlAnswer.limit) {
+    case .message(let message):
+      guard let answer = ControlAnswer(message) else {
+        throw .silent("the supervisor's answer makes no sense")
+      }
+      return answer
+    case .tooLong: throw .silent("the supervisor's answer is too long")
+    case .none: throw .silent("the supervisor does not answer in time")
+    case .end: throw .silent("the supervisor hung up")
+    }
+  }
+
+  /// How long a probe waits: longer than the supervisor takes for any answer, shorter than any platform does.
+  static var probeLimit: Duration { .milliseconds(900) }
+}
+
+/// Writes one line to standard error.
+func complain(_ text: Text) {
+  try? Text("ebb: \(text)\n").write(to: .standardError)
+}
+
+/// Exit codes of the commands that ask.
+enum Answer {
+  static var yes: Int32 { 0 }
+  static var no: Int32 { 1 }
+  static var cannotTell: Int32 { 3 }
+}

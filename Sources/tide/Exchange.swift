@@ -1,0 +1,210 @@
+import CLinux
+import Linux
+
+/// One connection of the load client, and the request that is in progress on it.
+final class Exchange {
+  private enum Phase {
+    case connecting
+    case sending(from: Int)
+    case receiving
+    /// The answer is complete, and the service is expected to close.
+    case holding
+    /// Kept for the next request.
+    case idle
+  }
+
+  /// What came of the request.
+  enum Outcome {
+    case answered
+    case failed(Failure, Text)
+    /// Cut by us, as asked.
+    case cut
+  }
+
+  /// What the exchange waits for.
+  enum Next {
+    case wait(readable: Bool, writable: Bool, until: Duration?)
+    case done(Outcome)
+    /// An idle connection has been closed by the service, which is its right.
+    case closed
+  }
+
+  /// How often a slow reader reads.
+  private static var readInterval: Duration { .milliseconds(100) }
+
+  let socket: Socket
+  /// The request's number, from 1.
+  private(set) var number: Int
+  /// When the answer was complete.
+  private(set) var answered: Duration?
+  /// When the request was to be sent.
+  private(set) var began: Duration
+  /// The moment that was asked for last.
+  var deadline: Duration?
+  /// Whether it asked to be told when the socket can be read or written.
+  var waitsForSocket = true
+
+  private let options: LoadOptions
+  private let request: [UInt8]
+  private var phase: Phase
+  private var parser: ResponseParser
+  private var received = 0
+  private var nextRead: Duration?
+  private var failure: Errno?
+
+  init(
+    _ socket: Socket, _ attempt: Socket.Attempt, _ options: LoadOptions, request: [UInt8], number: Int,
+    began: Duration
+  ) {
+    self.socket = socket
+    self.options = options
+    self.request = request
+    self.number = number
+    self.began = began
+    switch attempt {
+    case .connected: phase = .sending(from: 0)
+    case .underWay: phase = .connecting
+    }
+    parser = ResponseParser(verifies: options.verifies)
+    nextRead = options.readRate != nil ? began : nil
+  }
+
+  /// Bytes of the answer's body so far.
+  var bodyBytes: UInt64 { parser.bodyBytes }
+
+  /// Whether the next request can go over the same connection, once this one is answered.
+  var canBeKept: Bool { parser.isComplete && parser.keepsConnection }
+
+  var isIdle: Bool {
+    if case .idle = phase { return true }
+    return false
+  }
+
+  /// Keeps the connection for later.
+  func rest() { phase = .idle }
+
+  /// Uses the connection again.
+  func begin(number: Int, at moment: Duration) {
+    self.number = number
+    began = moment
+    phase = .sending(from: 0)
+    parser = ResponseParser(verifies: options.verifies)
+    received = 0
+    answered = nil
+  }
+
+  /// The request has taken too long.
+  func timeOut() -> Outcome {
+    if case .holding = phase { return .answered }
+    return .failed(.timedOut, "timed out after \(parser.bodyBytes) bytes")
+  }
+
+  /// Goes on as far as possible without waiting.
+  func advance(_ now: Duration, scratch: UnsafeMutableRawBufferPointer) -> Next {
+    if !waitsForSocket, failure == nil, let error = socket.failure {
+      // A reset reaches a slow reader between two reads: what it has received it can still read.
+      failure = error
+      nextRead = nil
+    }
+    // A bound, so that one fast answer does not keep the loop.
+    var readsLeft = 16
+    while true {
+      switch phase {
+      case .connecting:
+        if let error = socket.failure { return .done(Exchange.outcome(of: error, "connecting")) }
+        phase = .sending(from: 0)
+
+      case .sending(let sent):
+        do throws(Errno) {
+          let count = try request.withUnsafeBufferPointer { (buffer) throws(Errno) -> Int in
+            try socket.send(UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: buffer.dropFirst(sent))))
+          }
+          phase = sent + count < request.count ? .sending(from: sent + count) : .receiving
+        } catch {
+          if error == .wouldBlock { return .wait(readable: false, writable: true, until: nil) }
+          // The service may have answered before it closed: the reads tell.
+          failure = error
+          phase = .receiving
+        }
+
+      case .receiving:
+        if let nextRead, now < nextRead { return .wait(readable: false, writable: false, until: nextRead) }
+        if readsLeft == 0 { return .wait(readable: true, writable: false, until: nil) }
+        readsLeft -= 1
+        if let next = receive(now, scratch) { return next }
+
+      case .holding:
+        switch discard(scratch) {
+        case nil: return .wait(readable: true, writable: false, until: nil)
+        case .some(true): return .done(.failed(.bad, "more than one answer"))
+        case .some(false): return .done(.answered)
+        }
+
+      case .idle:
+        return discard(scratch) == nil ? .wait(readable: true, writable: false, until: nil) : .closed
+      }
+    }
+  }
+
+  /// Reads once; nil when there may be more to do at once.
+  private func receive(_ now: Duration, _ scratch: UnsafeMutableRawBufferPointer) -> Next? {
+    var room = scratch.count
+    if nextRead != nil, let rate = options.readRate {
+      room = max(1, min(room, rate / 10))
+    }
+    if let limit = options.resetAfter {
+      if received >= limit { return .done(.cut) }
+      room = min(room, limit - received)
+    }
+    do throws(Errno) {
+      let count = try socket.receive(into: UnsafeMutableRawBufferPointer(rebasing: scratch[..<room]))
+      if count == 0 { return .done(endOfConnection()) }
+      received += count
+      if nextRead != nil { nextRead = now + Exchange.readInterval }
+      do throws(ResponseParser.Fault) {
+        try parser.take(UnsafeRawBufferPointer(rebasing: scratch[..<count]))
+      } catch {
+        return .done(.failed(.bad, "\(error)"))
+      }
+    } catch {
+      if error == .wouldBlock && failure == nil { return .wait(readable: true, writable: false, until: nil) }
+      let reason = error == .wouldBlock ? failure ?? error : error
+      return .done(Exchange.outcome(of: reason, "after \(received) bytes"))
+    }
+    if let limit = options.resetAfter, received >= limit { return .done(.cut) }
+    if parser.isComplete {
+      answered = now
+      if !options.holds { return .done(.answered) }
+      phase = .holding
+    }
+    return nil
+  }
+
+  private func endOfConnection() -> Outcome {
+    if parser.end() { return .answered }
+    if let failure { return Exchange.outcome(of: failure, "after \(received) bytes") }
+    return .failed(.short, "ended after \(received) bytes")
+  }
+
+  /// true: something came.
+  ///
+  /// false: the end, or an error. nil: nothing yet.
+  private func discard(_ scratch: UnsafeMutableRawBufferPointer) -> Bool? {
+    do throws(Errno) {
+      return try socket.receive(into: scratch) > 0
+    } catch {
+      return error == .wouldBlock ? nil : false
+    }
+  }
+
+  /// What an error of the socket means to the request.
+  static func outcome(of error: Errno, _ when: Text) -> Outcome {
+    let text: Text = "\(describe(error)), \(when)"
+    switch error {
+    case Errno(ECONNREFUSED): return .failed(.refused, text)
+    case Errno(ECONNRESET), Errno(EPIPE): return .failed(.reset, text)
+    case Errno(ETIMEDOUT): return .failed(.timedOut, text)
+    default: return .failed(.bad, text)
+    }
+  }
+}
