@@ -46,7 +46,8 @@ struct SignalTests {
       counting(["--drain-on", "RTMAX-1"], CountingService.words(), namespaces: [.pid]), but: 63)
   }
 
-  @Test func realTimeSignalsThatQueueAreAllForwardedWhile20000OrphansAreReaped() throws {
+  @Test(.requires(.tool("perl")))
+  func realTimeSignalsThatQueueAreAllForwardedWhile20000OrphansAreReaped() throws {
     let run = try counting([], CountingService.words(.silent, .orphans))
     var sent: [Int32: Int] = [:]
     for round in 1...20 {

@@ -1,5 +1,5 @@
 /// A service that tells which signals it gets: it blocks all 64 and reads them from a signalfd, as no handler
-/// could (libc keeps 32 and 33 for itself). Needs python3.
+/// could (libc keeps 32 and 33 for itself). Needs python3, and perl to make orphans.
 ///
 /// It prints "counting PID", then "got N" for each; at RTMAX (64), which the kernel delivers after all others,
 /// "total N COUNT" for each number, and exits with 0.
@@ -21,7 +21,7 @@ enum CountingService {
     ["python3", "-c", program, name] + options.map(\.rawValue)
   }
 
-  private static let program = """
+  private static let program = #"""
     import ctypes, os, platform, struct, sys
     name, options = sys.argv[1], sys.argv[2:]
     if name: open("/proc/self/comm", "w").write(name)
@@ -32,11 +32,17 @@ enum CountingService {
     file = libc.syscall(signalfd4, -1, ctypes.byref(every), ctypes.c_long(8), 0)
     who = ""
     if "child" in options and os.fork() == 0: who = "child "
-    def say(text): os.write(1, (who + text + "\\n").encode())
+    def say(text): os.write(1, (who + text + "\n").encode())
     if "orphans" in options and os.fork() == 0:
-        script = "i=0; while [ $i -lt 1000 ]; do : & i=$((i+1)); done"
-        os.execvp("sh", ["sh", "-c", "for j in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do ("
-            + script + "); echo made; done"])
+        # In perl, whose fork is quick. (A shell reaps its own children, so they become nobody's orphans.)
+        os.execvp("perl", ["perl", "-e", """
+            $| = 1;
+            for (1..20) {
+              my $helper = fork;
+              if (!$helper) { for (1..1000) { fork or kill 9, $$ } kill 9, $$ }
+              waitpid $helper, 0;
+              print "made\n";
+            }"""])
     say("counting %d" % os.getpid())
     counts = {}
     while True:
@@ -50,5 +56,5 @@ enum CountingService {
                 for one in sorted(counts): say("total %d %d" % (one, counts[one]))
                 os._exit(0)
             if "stops" in options and number in (2, 3, 10, 12, 15, 28): os._exit(0)
-    """
+    """#
 }
