@@ -168,6 +168,9 @@ struct SocketWatch {
   /// Ends the following, and gives its memory back.
   mutating func endFollowing() { busyWatch = nil }
 
+  /// The same look once, for the report, where nothing was lingered for: only at ports that are known.
+  mutating func lookAtLeftovers() -> LingerLook? { ports.ports.isEmpty ? nil : lookAtLingering() }
+
   /// Looks at what the service has left to the kernel; nil where that cannot be read. Where no port is known
   /// (a service that ended before anybody asked), our user's sockets count.
   mutating func lookAtLingering() -> LingerLook? {
