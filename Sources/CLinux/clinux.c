@@ -235,3 +235,36 @@ ssize_t clinux_receive_with_sender(int fd, void *bytes, size_t count, pid_t *sen
   }
   return received;
 }
+
+bool clinux_is_address(const char *address) {
+  struct in6_addr six;
+  struct in_addr four;
+  return inet_pton(AF_INET, address, &four) == 1 || inet_pton(AF_INET6, address, &six) == 1;
+}
+
+int clinux_listen(const char *address, uint16_t port) {
+  struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_ANY_INIT};
+  struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(port)};
+  bool is_four = inet_pton(AF_INET, address, &four.sin_addr) == 1;
+  if (!is_four && address[0] != 0 && inet_pton(AF_INET6, address, &six.sin6_addr) != 1) {
+    errno = EINVAL;
+    return -1;
+  }
+  int yes = 1, no = 0;
+  int fd = socket(is_four ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0 && !is_four && address[0] == 0) {
+    is_four = true;
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  }
+  if (fd < 0) return -1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  if (!is_four) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, address[0] == 0 ? &no : &yes, sizeof yes);
+  int bound = is_four ? bind(fd, (struct sockaddr *)&four, sizeof four) : bind(fd, (struct sockaddr *)&six, sizeof six);
+  if (bound < 0 || listen(fd, 64) < 0) {
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+  }
+  return fd;
+}

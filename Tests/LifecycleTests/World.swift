@@ -451,7 +451,8 @@ struct World {
     if wake == wakeOfTick { return }
     wakeOfTick = wake
     let parts = wake.components
-    let due = Int(parts.seconds) * World.second + Int((parts.attoseconds + 999_999_999_999) / 1_000_000_000_000)
+    let due =
+      Int(parts.seconds) * World.second + Int((parts.attoseconds + 999_999_999_999) / 1_000_000_000_000)
     var late = 0
     if !isTimely { late = random.chance(70) ? random.below(5000) : random.time(upTo: 10 * World.second) }
     tickDue = max(now, due + late)
@@ -489,7 +490,8 @@ struct World {
     case .hurry:
       switch phase {
       case .draining where actions != [.stop]: broken("does not hurry out of the drain")
-      case .stopping where ended == nil && actions != [.forward(World.terminate)]
+      case .stopping
+      where ended == nil && actions != [.forward(World.terminate)]
         && actions != [.forward(World.hangup)]:
         broken("does not pass a hurry on to the service")
       case .lingering where finished == nil && actions.count != 1: broken("lingers in spite of a hurry")
@@ -499,7 +501,8 @@ struct World {
     if case .signal(let signal) = event, ended == nil, finished == nil, actions != [.forward(signal)] {
       broken("keeps a signal from the service")
     }
-    if case .tick = event {} else if let finished, finished.at < now, !actions.isEmpty {
+    if case .tick = event {
+    } else if let finished, finished.at < now, !actions.isEmpty {
       broken("acts after the end")
     }
   }

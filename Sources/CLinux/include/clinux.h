@@ -118,6 +118,12 @@ int clinux_peer_pidfd(int fd);
 // accept4(2), close-on-exec and non-blocking.
 int clinux_accept(int fd);
 
+// A TCP socket that listens on an address (dotted IPv4 or IPv6; empty: every address, of both families where
+// there is IPv6), close-on-exec and non-blocking; -1 with errno.
+int clinux_listen(const char *address, uint16_t port);
+bool clinux_is_address(const char *address);
+static inline int clinux_shut_write(void) { return SHUT_WR; }
+
 // connect(2) to a TCP port of the loopback address.
 int clinux_connect_loopback(int fd, bool ipv6, uint16_t port);
 

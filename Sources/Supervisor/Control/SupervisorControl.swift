@@ -63,11 +63,13 @@ extension Supervisor {
 
   /// Answers those who wait for a drain, once the work has left.
   func answerDrains() {
+    let answer: ControlAnswer
     switch lifecycle.phase {
     case .starting, .serving, .draining: return
-    case .drained: control?.answerAll(.drain, .yes("drained in \(now - (lifecycle.drainBegan ?? now))"))
-    case .stopping, .lingering, .done:
-      control?.answerAll(.drain, .yes("drained: \(lifecycle.phase.name)"))
+    case .drained: answer = .yes("drained in \(now - (lifecycle.drainBegan ?? now))")
+    case .stopping, .lingering, .done: answer = .yes("drained: \(lifecycle.phase.name)")
     }
+    control?.answerAll(.drain, answer)
+    answerDrainPages(answer)
   }
 }

@@ -14,6 +14,7 @@ struct SocketWatch {
   private var busyWatch: BusyWatch?
   private(set) var notices: DeathNotices?
   private(set) var losses = Losses()
+  private var excluded: [UInt16] = []
   private var lastArrivals: (count: UInt64, at: Duration, rate: Rate?)?
 
   /// What was lost from the start of the drain on, as far as the kernel told.
@@ -55,14 +56,18 @@ struct SocketWatch {
     listenersBefore = listeners.sockets.map { $0.cookie }
   }
 
+  /// Takes a port out of what can be found: ebb's own pages are served there.
+  mutating func exclude(_ port: UInt16) { excluded.append(port) }
+
   /// Looks for the service's listening sockets, unless the user named the ports.
   mutating func findPorts() {
     guard ports.origin != .given else { return }
     var listeners = Listeners()
     guard (try? table.read(Listeners.query(), into: &listeners)) != nil else { return }
-    if listeners.sockets.isEmpty { return }
+    let others = listeners.sockets.filter { !excluded.contains($0.local.port) }
+    if others.isEmpty { return }
     let found = ServicePorts.find(
-      among: listeners.sockets, cgroup: Cgroup.own, before: listenersBefore,
+      among: others, cgroup: Cgroup.own, before: listenersBefore,
       family: (try? ProcessTable.descendants(of: .own))?.map { $0.process } ?? [])
     // Ports once found stay: a server closes its listeners when it begins to stop.
     if found.origin != nil { ports = found }
