@@ -178,10 +178,13 @@ struct SocketWatch {
   /// Ends the following, and gives its memory back.
   mutating func endFollowing() { busyWatch = nil }
 
+  /// The same look once, for the report, where nothing was lingered for: only at ports that are known.
+  mutating func lookAtLeftovers() -> LingerLook? { ports.ports.isEmpty ? nil : lookAtLingering() }
+
   /// Looks at what the service has left to the kernel; nil where that cannot be read. Where no port is known
-  /// (a service that ended before anybody asked), our user's sockets count.
+  /// (a service that ended before anybody asked), all those of our cgroup count, or of the namespace.
   mutating func lookAtLingering() -> LingerLook? {
-    var look = LingerLook(user: ports.ports.isEmpty ? ProcessControl.effectiveUser : nil)
+    var look = LingerLook(cgroup: ports.ports.isEmpty ? Cgroup.own : nil)
     guard (try? table.read(LingerLook.query(ports: ports.ports), into: &look)) != nil else { return nil }
     return look
   }
