@@ -1,5 +1,7 @@
 #include "clinux.h"
 
+#include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
@@ -92,6 +94,50 @@ int clinux_bind_any(int fd, bool ipv6, uint16_t port) {
   struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_ANY_INIT};
   struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(port)};
   return ipv6 ? bind(fd, (struct sockaddr *)&six, sizeof six) : bind(fd, (struct sockaddr *)&four, sizeof four);
+}
+
+int clinux_bind_netlink(int fd) {
+  struct sockaddr_nl any = {.nl_family = AF_NETLINK};
+  return bind(fd, (struct sockaddr *)&any, sizeof any);
+}
+
+static int shared_socket(uint16_t port) {
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
+  if (fd < 0) return -1;
+  if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes) == 0 && clinux_bind_any(fd, false, port) == 0) return fd;
+  close(fd);
+  return -1;
+}
+
+int clinux_shared_port(uint16_t *port) {
+  struct sockaddr_in address;
+  socklen_t size = sizeof address;
+  int fd = shared_socket(0);
+  if (fd < 0) return -1;
+  if (getsockname(fd, (struct sockaddr *)&address, &size) == 0) {
+    *port = ntohs(address.sin_port);
+    return fd;
+  }
+  close(fd);
+  return -1;
+}
+
+int clinux_die_on_every_processor(uint16_t port) {
+  cpu_set_t allowed, one;
+  int count = 0;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) < 0) CPU_ZERO(&allowed);
+  for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+    if (!CPU_ISSET(cpu, &allowed)) continue;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    if (sched_setaffinity(0, sizeof one, &one) < 0) continue;
+    int fd = shared_socket(port);
+    if (fd < 0) continue;
+    close(fd);
+    count++;
+  }
+  if (count > 0) sched_setaffinity(0, sizeof allowed, &allowed);
+  return count;
 }
 
 uint64_t clinux_cgroup2_inode(const char *path) {
@@ -189,4 +235,42 @@ ssize_t clinux_receive_with_sender(int fd, void *bytes, size_t count, pid_t *sen
     }
   }
   return received;
+}
+
+bool clinux_is_address(const char *address) {
+  struct in6_addr six;
+  struct in_addr four;
+  return inet_pton(AF_INET, address, &four) == 1 || inet_pton(AF_INET6, address, &six) == 1;
+}
+
+int clinux_listen(const char *address, uint16_t port) {
+  struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_ANY_INIT};
+  struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(port)};
+  bool is_four = inet_pton(AF_INET, address, &four.sin_addr) == 1;
+  if (!is_four && address[0] != 0 && inet_pton(AF_INET6, address, &six.sin6_addr) != 1) {
+    errno = EINVAL;
+    return -1;
+  }
+  int yes = 1, no = 0;
+  int fd = socket(is_four ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0 && !is_four && address[0] == 0) {
+    is_four = true;
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  }
+  if (fd < 0) return -1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  if (!is_four) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, address[0] == 0 ? &no : &yes, sizeof yes);
+  int bound = is_four ? bind(fd, (struct sockaddr *)&four, sizeof four) : bind(fd, (struct sockaddr *)&six, sizeof six);
+  if (bound < 0 || listen(fd, 64) < 0) {
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+  }
+  return fd;
+}
+
+int clinux_terminal_width(int fd) {
+  struct winsize size;
+  return ioctl(fd, TIOCGWINSZ, &size) < 0 ? 0 : size.ws_col;
 }

@@ -19,17 +19,21 @@ public struct Lifecycle: Sendable {
     /// The stop signal is out; the main process lives.
     case stopping
     /// The main process is gone; descendants are not.
-    case clearing(next: Duration, asked: Bool, kill: Duration, giveUp: Duration)
+    case clearing(next: Duration, sent: Sent, kill: Duration, giveUp: Duration)
     case lingering(end: Duration, nextLook: Duration)
     case done(UInt8)
   }
+
+  /// What the descendants have been sent.
+  enum Sent { case nothing, terminate, kill }
 
   private(set) var state = State.starting
   /// When the drain began, by request or by signal.
   public private(set) var drainBegan: Duration?
   /// When the last drain signal came that was not a repetition of the one before.
   private var lastDrainSignal: Duration?
-  /// A drain signal came after a drain request: the grace may then end later, by ``Plan/graceFloor``.
+  /// A drain signal came after a drain request, or the drained service ended by itself: the grace may then
+  /// end later, by ``Plan/graceFloor``.
   private var signalAfterRequest: Duration?
   /// The drain was asked for by request, and no drain signal has come since: it ends in `drained`.
   private var onlyRequested = false
@@ -113,10 +117,13 @@ public struct Lifecycle: Sendable {
       return []
 
     case (.drained, .drainSignal):
+      onlyRequested = false
       lastDrainSignal = now
       signalAfterRequest = now
       return stop()
     case (.drained, .ended(let code)):
+      // The grace may have run out while it served on.
+      signalAfterRequest = now
       return clear(code, at: now)
     case (.drained, .drainCommandEnded):
       drainCommandRuns = false
@@ -130,11 +137,11 @@ public struct Lifecycle: Sendable {
     case (.stopping, .ended(let code)):
       return clear(code, at: now)
     case (.stopping, .tick):
-      if let end = graceEnd, now >= end - giveUpMargin { return finish(128 + 9) }
       if let kill = killTime, now >= kill, !killedAll {
         killedAll = true
         return [.killAll]
       }
+      if let end = graceEnd, now >= end - giveUpMargin { return finish(128 + 9) }
       return []
     case (.stopping, .drainCommandEnded):
       drainCommandRuns = false
@@ -149,18 +156,21 @@ public struct Lifecycle: Sendable {
 
     case (.clearing, .childless):
       return linger(at: now)
-    case (.clearing(let next, let asked, let kill, let giveUp), .tick):
+    case (.clearing(let next, let sent, let kill, let giveUp), .tick):
       if now < next { return [] }
-      if now >= giveUp { return linger(at: now) }
       if now >= kill {
-        state = .clearing(next: min(now + plan.killInterval, giveUp), asked: true, kill: kill, giveUp: giveUp)
+        if sent == .kill && now >= giveUp { return linger(at: now) }
+        // However late this tick comes: nothing is given up before it has been killed.
+        let giveUp = sent == .kill ? giveUp : max(giveUp, limited(now + plan.reapMax))
+        state = .clearing(next: min(now + plan.killInterval, giveUp), sent: .kill, kill: kill, giveUp: giveUp)
         return [.killDescendants]
       }
-      state = .clearing(next: kill, asked: true, kill: kill, giveUp: giveUp)
-      return asked ? [] : [.terminateDescendants]
-    case (.clearing(_, let asked, _, _), .drainSignal):
+      state = .clearing(next: kill, sent: .terminate, kill: kill, giveUp: giveUp)
+      return sent == .nothing ? [.terminateDescendants] : []
+    case (.clearing(_, let sent, let kill, let giveUp), .drainSignal):
       if hurries(at: now) {
-        state = .clearing(next: now, asked: asked, kill: now, giveUp: limited(now + plan.reapMax))
+        let giveUp = min(giveUp, limited(now + plan.reapMax))
+        state = .clearing(next: now, sent: sent, kill: min(kill, now), giveUp: giveUp)
       }
       return []
     case (.clearing, .ready), (.clearing, .drainRequest), (.clearing, .signal), (.clearing, .ended),
@@ -287,7 +297,7 @@ public struct Lifecycle: Sendable {
     exitCode = code
     let kill = killTime ?? now + plan.descendantsMax
     let end = min(kill, now + (isAsked ? plan.descendantsMax : plan.unaskedMax))
-    state = .clearing(next: now, asked: false, kill: end, giveUp: limited(end + plan.reapMax))
+    state = .clearing(next: now, sent: .nothing, kill: end, giveUp: limited(end + plan.reapMax))
     return []
   }
 

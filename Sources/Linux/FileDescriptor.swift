@@ -50,6 +50,12 @@ public struct FileDescriptor: Equatable, Sendable {
     return try checked { clinux_write_nowait(fd, address, count) }
   }
 
+  /// Waits until something can be read, or an error would be told; poll(2).
+  public func waitUntilReadable(for duration: Duration) {
+    var wanted = pollfd(fd: rawValue, events: Int16(POLLIN), revents: 0)
+    _ = poll(&wanted, 1, Int32(clamping: duration.inMilliseconds + 1))
+  }
+
   /// Waits until something can be written, or an error would be told; poll(2).
   public func waitUntilWritable(for duration: Duration) {
     var wanted = pollfd(fd: rawValue, events: Int16(POLLOUT), revents: 0)

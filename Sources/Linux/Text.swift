@@ -106,24 +106,31 @@ public struct Text: ExpressibleByStringInterpolation, Equatable, Sendable {
       append(byteCount / 1024)
       append(" KiB")
     } else {
-      let tenths = byteCount / (1024 * 1024 / 10)
-      append(tenths / 10)
+      append(byteCount / (1024 * 1024))
       append(".")
-      append(tenths % 10)
+      append(byteCount % (1024 * 1024) * 10 / (1024 * 1024))
       append(" MiB")
     }
   }
 
-  /// Adds foreign bytes so that they stay on one line and cannot move a terminal's cursor: control
-  /// characters and DEL come out as `\xNN`.
+  /// Adds foreign bytes so that they stay on one line and cannot move a terminal's cursor: control characters
+  /// (DEL and C1 among them: U+009B does what ESC [ does) and what is no UTF-8 come out as `\xNN`.
   public mutating func append(printable foreign: [UInt8]) {
-    for byte in foreign {
-      if byte < 0x20 || byte == 0x7f {
-        append("\\x")
-        append(hex: byte)
+    var index = 0
+    while index < foreign.count {
+      let byte = foreign[index]
+      let length = Text.utf8Length(foreign[index...])
+      let isC1 = byte == 0xc2 && length == 2 && foreign[index + 1] < 0xa0
+      let character = foreign[index..<(index + max(1, length))]
+      if length == 0 || byte < 0x20 || byte == 0x7f || isC1 {
+        for byte in character {
+          append("\\x")
+          append(hex: byte)
+        }
       } else {
-        bytes.append(byte)
+        bytes.append(contentsOf: character)
       }
+      index += character.count
     }
   }
 

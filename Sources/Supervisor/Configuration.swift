@@ -51,6 +51,13 @@ public struct Configuration {
   /// `--control`.
   public var control = ControlAddress.automatic
 
+  /// `--http`; nil is off.
+  public var http: ListenAddress?
+  /// `--http-drain`: /drain is served.
+  public var httpServesDrain = false
+  /// `--http-drain-address`: /drain is served there alone; nil where it is served with the others.
+  public var httpDrainAddress: ListenAddress?
+
   /// The defaults, for a command.
   public init(arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) {
     self.arguments = arguments

@@ -54,6 +54,11 @@ struct Field {
     text.append("\"")
     text.append(name)
     text.append("\":")
+    writeValue(to: &text)
+  }
+
+  /// The value alone.
+  func writeValue(to text: inout Text) {
     switch value {
     case .number(let number): text.append(number)
     case .text(let bytes): text.append(jsonString: bytes)
@@ -146,13 +151,4 @@ struct Journal {
 
   /// Whether lines are still waiting to be written.
   var isWaiting: Bool { !waiting.isEmpty }
-}
-
-extension Field {
-  fileprivate func writeValue(to text: inout Text) {
-    var whole = Text()
-    write(to: &whole)
-    // Behind the name, which is empty here: two quotes and a colon.
-    for byte in whole.bytes.dropFirst(3) { text.append(byte: byte) }
-  }
 }

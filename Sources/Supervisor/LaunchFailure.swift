@@ -10,7 +10,7 @@ struct LaunchFailure {
   init(_ error: Errno, program: CString) {
     let hasSlash = program.bytes.contains(UInt8(ascii: "/"))
     if error == .noSuchFile || error == .notDirectory {
-      if hasSlash && File.exists(program) {
+      if hasSlash ? File.exists(program) : LaunchFailure.isInPath(program) {
         // execve(2) says ENOENT of a script whose interpreter is missing, or a dynamic program's.
         text = "\(program) is there, but its interpreter is not (the #! line, or the dynamic linker)"
         exitCode = 126
@@ -27,6 +27,17 @@ struct LaunchFailure {
     } else {
       text = "\(program) cannot be executed: \(error)"
       exitCode = 126
+    }
+  }
+
+  /// Whether a folder of PATH has a file of this name. An empty item is the current folder.
+  private static func isInPath(_ program: CString) -> Bool {
+    guard let path = environmentVariable(CString("PATH")) else { return false }
+    return path.bytes.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false).contains {
+      folder in
+      (folder.isEmpty ? program.bytes : folder + [UInt8(ascii: "/")] + program.bytes).withCString {
+        File.exists($0)
+      }
     }
   }
 }

@@ -43,6 +43,8 @@ public final class Supervisor {
 
   // What is asked.
   var control: ControlServer?
+  var http: HTTPServer?
+  var httpIsPaused = false
   var readiness: Readiness
   var phaseSince: Duration
   var toldPhase = Phase.starting
@@ -93,6 +95,7 @@ public final class Supervisor {
     if let notifySocket { try poll.add(notifySocket, token: Token(.notify).rawValue) }
     if journal.writes(.phases) { readiness.nextLook = started }
     openControl()
+    openHTTP()
   }
 
   // MARK: - The loop
@@ -117,6 +120,8 @@ public final class Supervisor {
         case .probe: advanceProbe(token.index)
         case .controlListener: acceptControl()
         case .control: readControl(token.index)
+        case .httpListener: acceptHTTP(token.index)
+        case .http: advanceHTTP(token.index)
         }
         // Signals come first, whatever else there is to do.
         takeSignals()
@@ -137,12 +142,14 @@ public final class Supervisor {
       handle(.tick)
     }
     control?.closeSilent(at: now)
+    http?.endSlow(at: now)
+    listenAsThereIsRoom()
     takeReadinessTick()
   }
 
   private func setTimer() {
     var next = lifecycle.wake
-    for moment in [control?.deadline, readiness.deadline] {
+    for moment in [control?.deadline, http?.deadline, readiness.deadline] {
       if let moment { next = min(next ?? moment, moment) }
     }
     if next != armed {
@@ -168,7 +175,7 @@ public final class Supervisor {
 /// What a descriptor in the loop is: a kind, and which of that kind.
 struct Token {
   enum Kind: UInt32 {
-    case signals, timer, launch, notices, notify, probe, controlListener, control
+    case signals, timer, launch, notices, notify, probe, controlListener, control, httpListener, http
   }
 
   let rawValue: UInt64

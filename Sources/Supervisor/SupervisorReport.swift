@@ -6,6 +6,7 @@ import Linux
 extension Supervisor {
   func finish(_ code: UInt8) {
     let mapped = configuration.exitCodes.last { $0.from == code }?.to ?? code
+    sockets.awaitNotices()
     while sockets.notices != nil {
       takeNotices()
       if !moreNotices { break }
@@ -13,7 +14,8 @@ extension Supervisor {
     var report = Report(exitCode: mapped)
     if let began = lifecycle.drainBegan { report.duration = now - began }
     report.losses = sockets.losses
-    report.left = lastLinger
+    // With lingering off nothing was looked at. On the host's network the kernel goes on delivering.
+    report.left = lastLinger ?? (NetworkNamespace.isHosts ? nil : sockets.lookAtLeftovers())
     report.ports = portEnds()
     if lifecycle.isAsked {
       report.survivors = (try? ProcessTable.descendants(of: .own).count) ?? nil

@@ -6,7 +6,7 @@ enum RunOptions: CommandOption {
   case ports, readyWhen, readyWhileDraining, stopSignal, drainOn, rewrite, group, single
   case lameDuck, lameDuckMax, busyMax, lingerMax, grace, onDrain
   case mapExit, parentDeathSignal, noSubreaper, warnOnReap
-  case control, log, verbose, quiet, terminationLog
+  case http, httpDrain, httpDrainAddress, control, log, verbose, quiet, terminationLog
 
   static var command: StaticString { "run" }
 
@@ -30,6 +30,9 @@ enum RunOptions: CommandOption {
     case .parentDeathSignal: "parent-death-signal"
     case .noSubreaper: "no-subreaper"
     case .warnOnReap: "warn-on-reap"
+    case .http: "http"
+    case .httpDrain: "http-drain"
+    case .httpDrainAddress: "http-drain-address"
     case .control: "control"
     case .log: "log"
     case .verbose: "verbose"
@@ -43,6 +46,7 @@ enum RunOptions: CommandOption {
     case .ports: "P[/udp],..."
     case .readyWhen: "PROBE"
     case .readyWhileDraining: "auto|yes|no"
+    case .http, .httpDrainAddress: "[ADDR:]PORT"
     case .control: "@name|/path|off"
     case .stopSignal: "auto|SIG"
     case .drainOn: "SIG,..."
@@ -54,7 +58,7 @@ enum RunOptions: CommandOption {
     case .parentDeathSignal: "SIG"
     case .log: "text|json"
     case .terminationLog: "PATH"
-    case .group, .single, .noSubreaper, .warnOnReap, .verbose, .quiet: nil
+    case .group, .single, .noSubreaper, .warnOnReap, .httpDrain, .verbose, .quiet: nil
     }
   }
 
@@ -64,6 +68,9 @@ enum RunOptions: CommandOption {
     case .readyWhen:
       "listen, tcp:P, http:P/path, unix:/path, exec:CMD or notify; repeatable, all must hold (listen)"
     case .readyWhileDraining: "whether \"ebb ready\" says yes in a drain (auto: yes in Kubernetes, else no)"
+    case .http: "serve /livez /readyz /status /metrics there (off)"
+    case .httpDrain: "serve /drain too, to whoever can reach that address"
+    case .httpDrainAddress: "serve /drain there instead"
     case .control: "where ebb ready, live, drain and status reach it (a name made from the mount namespace)"
     case .stopSignal: "what the service is sent to stop (auto; see \"ebb help signals\")"
     case .drainOn: "signals that begin the drain (TERM,INT and the known server's own)"
@@ -93,7 +100,8 @@ enum RunOptions: CommandOption {
     case .single: .group
     case .verbose: .quiet
     case .quiet: .verbose
-    case .ports, .readyWhen, .readyWhileDraining, .control, .stopSignal, .drainOn, .rewrite, .lameDuck,
+    case .ports, .readyWhen, .readyWhileDraining, .http, .httpDrain, .httpDrainAddress, .control, .stopSignal,
+      .drainOn, .rewrite, .lameDuck,
       .lameDuckMax, .busyMax, .lingerMax, .grace,
       .onDrain,
       .mapExit, .parentDeathSignal, .noSubreaper, .warnOnReap, .log, .terminationLog:
@@ -113,6 +121,9 @@ enum RunOptions: CommandOption {
       throw UsageError("a command is missing: ebb [run] [options] [--] command [arg...]")
     }
     if program == "" { throw UsageError("the command is an empty word: expected a program's name or path") }
+    if configuration.http == nil && (configuration.httpServesDrain || configuration.httpDrainAddress != nil) {
+      throw UsageError("--http-drain needs --http: the address that its page is served at")
+    }
     configuration.arguments = arguments.pointer
     return configuration
   }
@@ -142,6 +153,9 @@ enum RunOptions: CommandOption {
       } else {
         throw wrong("auto, yes or no")
       }
+    case .http: configuration.http = try Values.listenAddress(value, source)
+    case .httpDrain: configuration.httpServesDrain = true
+    case .httpDrainAddress: configuration.httpDrainAddress = try Values.listenAddress(value, source)
     case .control: configuration.control = try Values.control(value, source)
     case .stopSignal:
       if value == "auto" {

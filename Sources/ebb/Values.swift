@@ -69,6 +69,16 @@ enum Values {
     return duration
   }
 
+  /// "9100", "127.0.0.1:9100", "[::1]:9100".
+  static func listenAddress(_ text: CString, _ source: UsageError.Source) throws(UsageError) -> ListenAddress
+  {
+    guard let address = ListenAddress(text.bytes) else {
+      throw UsageError(
+        source, text, expected: "a port, or an address and a port, like 9100, 127.0.0.1:9100 or [::1]:9100")
+    }
+    return address
+  }
+
   /// "@name", "/path", "off", "auto".
   static func control(_ text: CString, _ source: UsageError.Source) throws(UsageError) -> ControlAddress {
     guard let address = ControlAddress(text) else {

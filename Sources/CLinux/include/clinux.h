@@ -118,6 +118,12 @@ int clinux_peer_pidfd(int fd);
 // accept4(2), close-on-exec and non-blocking.
 int clinux_accept(int fd);
 
+// A TCP socket that listens on an address (dotted IPv4 or IPv6; empty: every address, of both families where
+// there is IPv6), close-on-exec and non-blocking; -1 with errno.
+int clinux_listen(const char *address, uint16_t port);
+bool clinux_is_address(const char *address);
+static inline int clinux_shut_write(void) { return SHUT_WR; }
+
 // connect(2) to a TCP port of the loopback address.
 int clinux_connect_loopback(int fd, bool ipv6, uint16_t port);
 
@@ -127,9 +133,20 @@ ssize_t clinux_receive_with_sender(int fd, void *bytes, size_t count, pid_t *sen
 
 // bind(2) to a port of every address: sockaddr_in and its kin are casts.
 int clinux_bind_any(int fd, bool ipv6, uint16_t port);
+// bind(2) of a netlink socket to an address of the kernel's choice.
+int clinux_bind_netlink(int fd);
+
+// A TCP socket on a port of the kernel's choice that others may share, SO_REUSEPORT; -1 with errno.
+int clinux_shared_port(uint16_t *port);
+// On every processor that we may run on (up to 1,024): makes a TCP socket on that shared port and closes it.
+// How many there were; where we run is as before.
+int clinux_die_on_every_processor(uint16_t port);
 
 // The inode of a directory if that is a cgroup v2's, else 0: statfs(2) and stat(2).
 uint64_t clinux_cgroup2_inode(const char *path);
+
+// The width of a terminal in columns, tty_ioctl(4) TIOCGWINSZ; 0 where it is none.
+int clinux_terminal_width(int fd);
 
 // A write that never blocks, whatever the descriptor's flags: EAGAIN instead.
 ssize_t clinux_write_nowait(int fd, const void *bytes, size_t count);

@@ -44,6 +44,9 @@ extension Supervisor {
     case .live: control?.answer(place, liveness)
     case .drain: drain()
     case .status: control?.answer(place, .yes(status().text))
+    case .statusWatch:
+      let status = status()
+      control?.answer(place, .yes("\(status.connections) \(status.busy)\n\(status.text)"))
     case .statusJSON: control?.answer(place, .yes(status().json))
     }
   }
@@ -63,11 +66,13 @@ extension Supervisor {
 
   /// Answers those who wait for a drain, once the work has left.
   func answerDrains() {
+    let answer: ControlAnswer
     switch lifecycle.phase {
     case .starting, .serving, .draining: return
-    case .drained: control?.answerAll(.drain, .yes("drained in \(now - (lifecycle.drainBegan ?? now))"))
-    case .stopping, .lingering, .done:
-      control?.answerAll(.drain, .yes("drained: \(lifecycle.phase.name)"))
+    case .drained: answer = .yes("drained in \(now - (lifecycle.drainBegan ?? now))")
+    case .stopping, .lingering, .done: answer = .yes("drained: \(lifecycle.phase.name)")
     }
+    control?.answerAll(.drain, answer)
+    answerDrainPages(answer)
   }
 }

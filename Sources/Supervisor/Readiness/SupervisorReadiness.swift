@@ -62,6 +62,7 @@ extension Supervisor {
     // A drain may have begun while the probes were running.
     let answer = readinessByPhase ?? (holds ? .yes("ready") : .no(whyNotReady))
     control?.answerAll(.ready, answer)
+    answerReadyPages(answer)
   }
 
   /// "not ready: listen: nothing listens on 8080".

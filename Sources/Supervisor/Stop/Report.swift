@@ -86,8 +86,13 @@ struct Report {
 
   private func writeCounts(to text: inout Text) {
     text.append(contentsOf: "\(losses.resets, "connection") reset")
-    if losses.thrownOut > 0 { text.append(contentsOf: " (\(losses.thrownOut) before it was read)") }
-    text.append(contentsOf: ", \(Int(clamping: losses.unacknowledged + losses.unread), "byte") lost")
+    let bytes = Int(clamping: losses.unacknowledged + losses.unread)
+    if losses.thrownOut > 0 {
+      text.append(contentsOf: " (\(losses.thrownOut) before it was read, its bytes not known)")
+      // Of the others none: that would read as if nothing had been lost.
+      if bytes == 0 { return }
+    }
+    text.append(contentsOf: ", \(bytes, "byte") lost")
   }
 
   /// The same facts as JSON fields.

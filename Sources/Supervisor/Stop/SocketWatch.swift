@@ -14,6 +14,7 @@ struct SocketWatch {
   private var busyWatch: BusyWatch?
   private(set) var notices: DeathNotices?
   private(set) var losses = Losses()
+  private var excluded: [UInt16] = []
   private var lastArrivals: (count: UInt64, at: Duration, rate: Rate?)?
 
   /// What was lost from the start of the drain on, as far as the kernel told.
@@ -55,14 +56,18 @@ struct SocketWatch {
     listenersBefore = listeners.sockets.map { $0.cookie }
   }
 
+  /// Takes a port out of what can be found: ebb's own pages are served there.
+  mutating func exclude(_ port: UInt16) { excluded.append(port) }
+
   /// Looks for the service's listening sockets, unless the user named the ports.
   mutating func findPorts() {
     guard ports.origin != .given else { return }
     var listeners = Listeners()
     guard (try? table.read(Listeners.query(), into: &listeners)) != nil else { return }
-    if listeners.sockets.isEmpty { return }
+    let others = listeners.sockets.filter { !excluded.contains($0.local.port) }
+    if others.isEmpty { return }
     let found = ServicePorts.find(
-      among: listeners.sockets, cgroup: Cgroup.own, before: listenersBefore,
+      among: others, cgroup: Cgroup.own, before: listenersBefore,
       family: (try? ProcessTable.descendants(of: .own))?.map { $0.process } ?? [])
     // Ports once found stay: a server closes its listeners when it begins to stop.
     if found.origin != nil { ports = found }
@@ -119,6 +124,13 @@ struct SocketWatch {
     }
   }
 
+  /// Waits for the notices that are under way, so that what is not counted then was not lost.
+  func awaitNotices() {
+    if notices != nil && losses.notMeasured == nil {
+      DeathNotices.waitForThoseUnderWay(atMost: .milliseconds(100))
+    }
+  }
+
   /// Takes in the notices that have come, at most `limit`; false when there may be more.
   mutating func takeNotices(limit: Int = 1024, _ tell: (Death) -> Void) -> Bool {
     guard let notices else { return true }
@@ -144,12 +156,17 @@ struct SocketWatch {
     var busy: Int
   }
 
-  /// Looks at the open connections. The first look after ``followBusy()`` decides which are waited for.
+  /// Looks at the open connections; nil where they cannot be read, or no port is known. The first look after
+  /// ``followBusy()`` decides which are waited for.
   mutating func lookAtTraffic() -> Traffic? {
-    if ports.ports.isEmpty { return nil }
+    ports.ports.isEmpty ? nil : try? trafficOrError()
+  }
+
+  /// The same, with the reason where they cannot be read.
+  mutating func trafficOrError() throws(Errno) -> Traffic {
     var watch = busyWatch ?? BusyWatch()
     watch.beginLook()
-    guard (try? table.read(BusyWatch.query(ports: ports.ports), into: &watch)) != nil else { return nil }
+    try table.read(BusyWatch.query(ports: ports.ports), into: &watch)
     watch.endLook()
     if busyWatch != nil { busyWatch = watch }
     return Traffic(connections: watch.connections, busy: watch.busy)
@@ -161,10 +178,13 @@ struct SocketWatch {
   /// Ends the following, and gives its memory back.
   mutating func endFollowing() { busyWatch = nil }
 
+  /// The same look once, for the report, where nothing was lingered for: only at ports that are known.
+  mutating func lookAtLeftovers() -> LingerLook? { ports.ports.isEmpty ? nil : lookAtLingering() }
+
   /// Looks at what the service has left to the kernel; nil where that cannot be read. Where no port is known
-  /// (a service that ended before anybody asked), our user's sockets count.
+  /// (a service that ended before anybody asked), all those of our cgroup count, or of the namespace.
   mutating func lookAtLingering() -> LingerLook? {
-    var look = LingerLook(user: ports.ports.isEmpty ? ProcessControl.effectiveUser : nil)
+    var look = LingerLook(cgroup: ports.ports.isEmpty ? Cgroup.own : nil)
     guard (try? table.read(LingerLook.query(ports: ports.ports), into: &look)) != nil else { return nil }
     return look
   }

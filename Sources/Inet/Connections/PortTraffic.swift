@@ -1,5 +1,5 @@
 /// What is going on at one port.
-public struct PortTraffic: Equatable, Sendable {
+public struct PortTraffic: Sendable {
   /// The port.
   public let port: UInt16
   /// Whether a socket listens on it.
@@ -9,12 +9,31 @@ public struct PortTraffic: Equatable, Sendable {
   /// Those of them with work in progress, as one look can tell.
   public var busy = 0
   /// Connections that the application has closed and the kernel still delivers.
-  public var closing = 0
+  public var closing: Int { states[2].count + states[3].count + states[4].count }
+  /// All of them by state, with the names that ss(8) and netstat(8) have made known.
+  public var states: [(state: StaticString, count: Int)] = [
+    ("established", 0), ("close_wait", 0), ("fin_wait1", 0), ("closing", 0), ("last_ack", 0),
+  ]
+  /// Bytes not acknowledged in connections that the application has closed.
+  public var lingering: UInt64 = 0
   /// Bytes that have been written and not acknowledged, in open and closing connections.
   public var unacknowledged: UInt64 = 0
 
   /// Nothing yet.
   public init(port: UInt16) { self.port = port }
+
+  mutating func count(_ state: TCPState) {
+    let index: Int
+    switch state {
+    case .established: index = 0
+    case .closeWait: index = 1
+    case .finWait1: index = 2
+    case .closing: index = 3
+    case .lastAck: index = 4
+    case .synSent, .synReceived, .finWait2, .timeWait, .close, .listen, .newSynReceived: return
+    }
+    states[index].count += 1
+  }
 }
 
 /// What is going on at some ports, in one reading of the table.
@@ -42,8 +61,9 @@ public struct PortTraffics: SocketCollector {
       return
     }
     ports[index].unacknowledged += UInt64(socket.unacknowledged)
+    ports[index].count(socket.state)
     if socket.state.isDelivering {
-      ports[index].closing += 1
+      ports[index].lingering += UInt64(socket.unacknowledged)
     } else {
       ports[index].connections += 1
       if Activity(of: socket) == .busy { ports[index].busy += 1 }

@@ -88,12 +88,47 @@ public struct DeathNotices {
       descriptor.rawValue, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
     do throws(Errno) {
       try filter(ports)
+      try takeAddress()
       try join(SKNLGRP_INET_TCP_DESTROY.rawValue)
       try join(SKNLGRP_INET6_TCP_DESTROY.rawValue)
     } catch {
       descriptor.close()
       throw error
     }
+  }
+
+  /// Has the kernel give the socket an address of its own. Without one it has port 0, which is the kernel's,
+  /// and a multicast is not sent back to its sender (net/netlink/af_netlink.c, do_one_broadcast()).
+  private func takeAddress() throws(Errno) {
+    _ = try checked { clinux_bind_netlink(descriptor.rawValue) }
+  }
+
+  /// Waits until the notices of what has died by now have arrived, at most so long.
+  ///
+  /// The kernel sends them from a work queue, one a processor (net/core/sock_diag.c,
+  /// sock_diag_broadcast_destroy()), some time after the death: 2 of 60 services that closed with unread data
+  /// as they exited were reaped before it. So a socket of ours dies on every processor, and its notice comes
+  /// behind the others.
+  public static func waitForThoseUnderWay(atMost longest: Duration) {
+    var port: UInt16 = 0
+    guard let held = try? FileDescriptor(checked({ clinux_shared_port(&port) })) else { return }
+    defer { held.close() }
+    guard let notices = try? DeathNotices(ports: [port]) else { return }
+    defer { notices.close() }
+    var missing = clinux_die_on_every_processor(port)
+    let end = MonotonicClock.now + longest
+    while missing > 0 {
+      let left = end - MonotonicClock.now
+      guard left > .zero else { return }
+      notices.descriptor.waitUntilReadable(for: left)
+      while notices.take() { missing -= 1 }
+    }
+  }
+
+  /// Takes whatever there is to read; false when that is nothing.
+  private func take() -> Bool {
+    var byte: UInt8 = 0
+    return recv(descriptor.rawValue, &byte, 1, 0) >= 0
   }
 
   /// Ends the listening.

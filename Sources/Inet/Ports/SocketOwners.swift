@@ -18,7 +18,12 @@ public struct SocketOwners {
       let directory: Text = "/proc/\(process)/fd"
       let isReadable = directory.bytes.withCString { path in
         (try? Directory.numbers(in: path) { number in
-          if let inode = SocketOwners.inode(of: number, in: directory) { inodes.append(inode) }
+          switch SocketOwners.target(of: number, in: directory) {
+          case .socket(let inode): inodes.append(inode)
+          case .other: break
+          // With CAP_DAC_OVERRIDE, as root in a container, the directory can be listed all the same.
+          case .refused: isComplete = false
+          }
           return inodes.count < SocketOwners.limit
         }) != nil
       }
@@ -29,17 +34,33 @@ public struct SocketOwners {
   /// Whether one of them holds the socket of this inode.
   public func hold(_ inode: UInt64) -> Bool { inodes.contains(inode) }
 
-  /// The inode in "socket:[12345]"; nil where the descriptor is no socket.
-  private static func inode(of descriptor: Int32, in directory: Text) -> UInt64? {
+  /// What a descriptor is of.
+  private enum Target {
+    /// A socket of this inode.
+    case socket(UInt64)
+    case other
+    /// We may not know.
+    case refused
+  }
+
+  /// The inode in "socket:[12345]".
+  private static func target(of descriptor: Int32, in directory: Text) -> Target {
     let path: Text = "\(directory)/\(descriptor)"
     return path.bytes.withCString { path in
       withUnsafeTemporaryAllocation(byteCount: 64, alignment: 1) { buffer in
-        guard let base = buffer.baseAddress else { return nil }
-        let count = readlink(path.pointer, base.assumingMemoryBound(to: CChar.self), buffer.count)
-        guard count > 9 else { return nil }
+        guard let base = buffer.baseAddress else { return .other }
+        let count: Int
+        do throws(Errno) {
+          count = try checked {
+            readlink(path.pointer, base.assumingMemoryBound(to: CChar.self), buffer.count)
+          }
+        } catch {
+          return error == .permissionDenied ? .refused : .other
+        }
+        guard count > 9 else { return .other }
         let target = [UInt8](UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
-        guard target.hasPrefix("socket:["), target.last == UInt8(ascii: "]") else { return nil }
-        return decimal(target[8..<(count - 1)])
+        guard target.hasPrefix("socket:["), target.last == UInt8(ascii: "]") else { return .other }
+        return decimal(target[8..<(count - 1)]).map { .socket($0) } ?? .other
       }
     }
   }

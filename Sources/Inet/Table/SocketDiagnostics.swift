@@ -41,6 +41,9 @@ struct SocketDiagnostics {
       descriptor.rawValue, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
   }
 
+  /// A dialogue over a descriptor that is open already.
+  init(_ descriptor: FileDescriptor) { self.descriptor = descriptor }
+
   func close() { descriptor.close() }
 
   /// Dumps the rows of a query into a collector. A dump that the kernel marks as interrupted

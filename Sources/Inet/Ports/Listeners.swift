@@ -84,9 +84,12 @@ public struct ServicePorts: Equatable, Sendable {
     }
     // Every descriptor was seen, and none is a listener: there is none.
     if owners.isComplete && !family.isEmpty { return ServicePorts(ports: [], origin: nil) }
-    let users = family.compactMap { ProcessTable.user(of: $0) } + [ProcessControl.effectiveUser]
-    let rest = listeners.filter { users.contains($0.user) && !before.contains($0.cookie) }
-    return ServicePorts(rest, .user) ?? ServicePorts(ports: [], origin: nil)
+    // A service that binds before it gives up our user leaves a listener that is ours: looked for last.
+    for users in [family.compactMap { ProcessTable.user(of: $0) }, [ProcessControl.effectiveUser]] {
+      let rest = listeners.filter { users.contains($0.user) && !before.contains($0.cookie) }
+      if let found = ServicePorts(rest, .user) { return found }
+    }
+    return ServicePorts(ports: [], origin: nil)
   }
 
   private init?(_ sockets: [TCPSocket], _ origin: PortOrigin) {

@@ -1,0 +1,192 @@
+import Foundation
+import Testing
+
+/// What a service finds when it starts, and what becomes of its exit code.
+struct LaunchTests {
+  // MARK: - Exit codes
+
+  @Test func everyExitCodeIsPassedOn() throws {
+    for code in Int32(0)...255 {
+      let run = try Running.ebb(["--", "sh", "-c", "exit \(code)"])
+      #expect(try run.waitForExit() == .code(code))
+    }
+  }
+
+  @Test func aSignalThatKillsBecomes128AndItsNumber() throws {
+    let harmless = [SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH]
+    for signal in Int32(1)...64 where !harmless.contains(signal) {
+      let run = try Running.ebb(["--", "sh", "-c", "echo $$; exec sleep 60"], prepare: "ulimit -c 0")
+      kill(try #require(pid_t(try run.waitForLine())), signal)
+      #expect(try run.waitForExit() == .code(128 + signal), "signal \(signal)")
+    }
+  }
+
+  @Test func mapExitReplacesTheCodesThatItNames() throws {
+    for (map, code, expected): (String, Int32, Int32) in [
+      ("143=0", 143, 0), ("3=4,5=255", 5, 255), ("3=4", 5, 5), ("0=1", 0, 1), ("1=2,2=3", 1, 2),
+    ] {
+      let option = try Running.ebb(["--map-exit", map, "--", "sh", "-c", "exit \(code)"])
+      #expect(try option.waitForExit() == .code(expected), "\(map), \(code)")
+      let variable = try Running.ebb(["--", "sh", "-c", "exit \(code)"], environment: ["EBB_MAP_EXIT": map])
+      #expect(try variable.waitForExit() == .code(expected), "EBB_MAP_EXIT=\(map), \(code)")
+    }
+  }
+
+  @Test func aProgramThatIsNotThereIs127AndALineSaysSo() throws {
+    let run = try Running.ebb(["--", "no-such-program"], environment: ["PATH": "/usr/bin:/bin"])
+    #expect(try run.finish() == .code(127))
+    #expect(run.errors.text == "ebb: no-such-program: not found in PATH (/usr/bin:/bin)\n")
+    let path = try Running.ebb(["--", "/no/such/program"])
+    #expect(try path.finish() == .code(127))
+    #expect(path.errors.text == "ebb: /no/such/program: not found\n")
+    // A name with a slash is never looked up in PATH.
+    let relative = try Running.ebb(["--", "./sh"])
+    #expect(try relative.finish() == .code(127))
+  }
+
+  @Test func aFileThatCannotBeExecutedIs126AndALineSaysSo() throws {
+    let folder = try TemporaryFolder()
+    let text = try folder.write("text", "#!/bin/sh\n")
+    let run = try Running.ebb(["--", text])
+    #expect(try run.finish() == .code(126))
+    #expect(run.errors.text == "ebb: \(text) cannot be executed: Permission denied\n")
+    let directory = try Running.ebb(["--", folder.path])
+    #expect(try directory.finish() == .code(126))
+    let inPath = try Running.ebb(["--", "text"], environment: ["PATH": folder.path])
+    #expect(try inPath.finish() == .code(126))
+    #expect(inPath.errors.text == "ebb: text cannot be executed: Permission denied\n")
+  }
+
+  @Test func aScriptWithoutItsInterpreterIs126AndALineSaysSo() throws {
+    let folder = try TemporaryFolder()
+    let script = try folder.write("a-script", "#!/no/such/interpreter\n", executable: true)
+    for (word, path) in [(script, "/bin"), ("a-script", "/no/such/folder:\(folder.path):/bin")] {
+      let run = try Running.ebb(["--", word], environment: ["PATH": path])
+      #expect(try run.finish() == .code(126), "\(word)")
+      #expect(
+        run.errors.text
+          == "ebb: \(word) is there, but its interpreter is not (the #! line, or the dynamic linker)\n")
+    }
+  }
+
+  @Test func aProgramsOwn127And126AreNotTakenForALaunchThatFailed() throws {
+    for code in Int32(125)...127 {
+      let run = try Running.ebb(["--", "sh", "-c", "exit \(code)"])
+      #expect(try run.finish() == .code(code))
+      #expect(run.errors.text == "")
+    }
+  }
+
+  @Test func aScriptWithoutAFirstLineIsRunByTheShell() throws {
+    let folder = try TemporaryFolder()
+    let script = try folder.write("script", "echo \"it runs with $1\"\n", executable: true)
+    let run = try Running.ebb(["--", script, "a word"])
+    #expect(try run.finish() == .code(0))
+    #expect(run.output.text == "it runs with a word\n")
+  }
+
+  // MARK: - What it is given
+
+  @Test func theServiceGetsTheDescriptorsThatEbbWasGivenAndNoOther() throws {
+    let prepare = "exec 7</dev/null 9>/dev/null"
+    let words = ["sh", "-c", "for f in /proc/$$/fd/*; do echo ${f##*/}; done"]
+    let bare = try Running(words, prepare: prepare)
+    let under = try Running.ebb(["--"] + words, prepare: prepare)
+    #expect(try bare.finish() == .code(0))
+    #expect(try under.finish() == .code(0))
+    #expect(under.output.lines.contains("7") && under.output.lines.contains("9"))
+    #expect(under.output.text == bare.output.text)
+  }
+
+  @Test func anOnDrainCommandGetsNoOtherDescriptorsEither() throws {
+    let folder = try TemporaryFolder()
+    let command = "sh -c 'exec ls /proc/self/fd >\(folder.path)/found'"
+    let run = try Running.ebb(["--on-drain", command, "--", "sleep", "60"])
+    try wait(until: "the service runs") { ProcessLook.descendants(of: run.pid).count == 1 }
+    try run.signal(SIGTERM)
+    #expect(try run.waitForExit() == .code(143))
+    // The last one is the folder that ls itself has open.
+    #expect(folder.read("found") == "0\n1\n2\n3\n")
+  }
+
+  @Test(
+    .requires(.tool("python3")),
+    arguments: ["", "trap '' CHLD", "trap '' HUP TERM TSTP TTOU", "ulimit -c 0; trap '' CHLD PIPE WINCH"])
+  func theServicesSignalsAreAsWithoutEbb(prepare: String) throws {
+    let words = ["grep", "-E", "^Sig(Blk|Ign|Cgt)", "/proc/self/status"]
+    let blocking = [
+      "python3", "-c",
+      """
+      import os, signal, sys
+      signal.pthread_sigmask(signal.SIG_SETMASK, {2, 10, 15, 17, 20, 22, 28, 40, 64})
+      signal.signal(12, signal.SIG_IGN)
+      os.execvp(sys.argv[1], sys.argv[1:])
+      """,
+    ]
+    for before in [[], blocking] {
+      let bare = try Running(before + words, prepare: prepare)
+      let under = try Running(before + [Binary.ebb.path(), "--"] + words, prepare: prepare)
+      #expect(try bare.finish() == .code(0))
+      #expect(try under.finish() == .code(0))
+      #expect(under.output.text == bare.output.text)
+      #expect(under.output.lines.count == 3)
+    }
+  }
+
+  @Test func theEnvironmentIsUntouched() throws {
+    let variables: [[UInt8]] = [
+      Array("EMPTY=".utf8), Array("NAME WITH BLANKS=x y".utf8), Array("TWICE=1".utf8), Array("TWICE=2".utf8),
+      Array("NOVALUE".utf8), Array("BYTES=".utf8) + [0xff, 0xfe, 0x01, 0x0a, 0xc3],
+      Array("EBB_VERBOSE=0".utf8), Array("LONG=".utf8) + [UInt8](repeating: 0x78, count: 100_000),
+    ]
+    func environment(_ words: [String]) throws -> [[UInt8]] {
+      let run = try Running(bytes: words.map { Array($0.utf8) }, variables: variables)
+      #expect(try run.finish() == .code(0))
+      return run.output.raw.split(separator: 0).map(Array.init)
+        .filter { !$0.starts(with: Array("EBB_TEST_MARK".utf8)) }
+    }
+    let bare = try environment(["cat", "/proc/self/environ"])
+    let under = try environment([Binary.ebb.path(), "--", "cat", "/proc/self/environ"])
+    #expect(Set(bare).count >= 9)
+    #expect(under == bare)
+  }
+
+  @Test func theArgumentsAreUntouched() throws {
+    let odd: [[UInt8]] = [
+      [], [0xff, 0xfe], Array("--".utf8), Array("--verbose".utf8), Array("a b".utf8), [0x0a], [0xc3, 0x28],
+      Array("'\"$(x)\\".utf8), [],
+    ]
+    let many = (1...10_000).map { Array("argument \($0)".utf8) }
+    let script = ["sh", "-c", "cat /proc/$$/cmdline; :", "sh"].map { Array($0.utf8) }
+    for arguments in [odd, many] {
+      let ebb = Array(try Binary.ebb.path().utf8)
+      let run = try Running(bytes: [ebb, Array("--".utf8)] + script + arguments)
+      #expect(try run.finish() == .code(0))
+      #expect(run.output.raw == Array((script + arguments).map { $0 + [0] }.joined()))
+    }
+  }
+
+  @Test func aFirstWordThatIsNoCommandIsTheService() throws {
+    for words in [["echo", "--verbose"], ["run", "echo", "--verbose"], ["--", "echo", "--verbose"]] {
+      let run = try Running.ebb(words)
+      #expect(try run.finish() == .code(0))
+      #expect(run.output.text == "--verbose\n")
+    }
+  }
+
+  @Test func theServiceHasAProcessGroupOfItsOwn() throws {
+    let run = try Running.ebb(["--", "sh", "-c", "echo $$; sleep 60"])
+    let service = try #require(pid_t(try run.waitForLine()).flatMap { ProcessLook($0) })
+    #expect(service.parent == run.pid)
+    #expect(service.group == service.pid)
+    // Without a terminal a session of its own as well: it is then quicker to handle a signal.
+    #expect(service.session == service.pid)
+  }
+
+  @Test(.requires(.namespaces)) func asPID1TheServiceIsItsChild() throws {
+    let run = try Running.ebb(["--", "sh", "-c", "echo parent $PPID; exec sleep 60"], namespaces: [.pid])
+    #expect(try run.waitForLine(containing: "parent") == "parent 1")
+    try run.signal(SIGTERM)
+    #expect(try run.waitForExit() == .code(143))
+  }
+}
