@@ -67,7 +67,8 @@ final class Running: @unchecked Sendable {
   /// The same for words (and further variables, "name=value") that need not be UTF-8.
   init(
     bytes words: [[UInt8]], environment: [String: String] = [:], variables: [[UInt8]] = [],
-    entering: [String] = [], namespaces: [Namespace] = [], prepare: String? = nil, terminal hasTerminal: Bool = false,
+    entering: [String] = [], namespaces: [Namespace] = [], prepare: String? = nil,
+    terminal hasTerminal: Bool = false,
     errors errorOutput: ErrorOutput = .captured
   ) throws {
     mark = "EBB_TEST_MARK=\(getpid()).\(Running.counter.next())"
