@@ -1,6 +1,7 @@
 #include "clinux.h"
 
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
@@ -267,4 +268,9 @@ int clinux_listen(const char *address, uint16_t port) {
     return -1;
   }
   return fd;
+}
+
+int clinux_terminal_width(int fd) {
+  struct winsize size;
+  return ioctl(fd, TIOCGWINSZ, &size) < 0 ? 0 : size.ws_col;
 }

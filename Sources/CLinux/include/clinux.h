@@ -145,5 +145,8 @@ int clinux_die_on_every_processor(uint16_t port);
 // The inode of a directory if that is a cgroup v2's, else 0: statfs(2) and stat(2).
 uint64_t clinux_cgroup2_inode(const char *path);
 
+// The width of a terminal in columns, tty_ioctl(4) TIOCGWINSZ; 0 where it is none.
+int clinux_terminal_width(int fd);
+
 // A write that never blocks, whatever the descriptor's flags: EAGAIN instead.
 ssize_t clinux_write_nowait(int fd, const void *bytes, size_t count);

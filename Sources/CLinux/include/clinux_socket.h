@@ -4,12 +4,8 @@
 
 #include "clinux.h"
 
-
 static inline int clinux_stream_socket(int family) {
   return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-}
-static inline int clinux_datagram_socket(int family) {
-  return socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
 // With _GNU_SOURCE, glibc takes addresses as a transparent union, which Swift cannot convert to.
@@ -20,16 +16,9 @@ static inline int clinux_connect(int fd, const void *address, socklen_t length) 
 static inline int clinux_getsockname(int fd, void *address, socklen_t *length) {
   return getsockname(fd, address, length);
 }
-static inline ssize_t clinux_sendto(int fd, const void *bytes, size_t count, const void *address, socklen_t length) {
-  return sendto(fd, bytes, count, MSG_NOSIGNAL, address, length);
-}
 
 static inline int clinux_set_option(int fd, int level, int option, int value) {
   return setsockopt(fd, level, option, &value, sizeof value);
-}
-static inline int clinux_get_option(int fd, int level, int option, int *value) {
-  socklen_t size = sizeof *value;
-  return getsockopt(fd, level, option, value, &size);
 }
 // SO_LINGER with a time of 0: the next close(2) sends a RST instead of a FIN, socket(7).
 static inline int clinux_reset_on_close(int fd) {

@@ -10,6 +10,8 @@ public enum ControlRequest: Equatable, Sendable {
   case drain
   /// What there is to know, for a person.
   case status
+  /// The same, with the number of connections and busy ones on a line before it, to draw from.
+  case statusWatch
   /// The same, as JSON.
   case statusJSON
 
@@ -26,6 +28,8 @@ public enum ControlRequest: Equatable, Sendable {
       self = .drain
     } else if message == "status" {
       self = .status
+    } else if message == "status watch" {
+      self = .statusWatch
     } else if message == "status json" {
       self = .statusJSON
     } else {
@@ -40,6 +44,7 @@ public enum ControlRequest: Equatable, Sendable {
     case .live: "live"
     case .drain: "drain"
     case .status: "status"
+    case .statusWatch: "status watch"
     case .statusJSON: "status json"
     }
   }

@@ -44,6 +44,9 @@ extension Supervisor {
     case .live: control?.answer(place, liveness)
     case .drain: drain()
     case .status: control?.answer(place, .yes(status().text))
+    case .statusWatch:
+      let status = status()
+      control?.answer(place, .yes("\(status.connections) \(status.busy)\n\(status.text)"))
     case .statusJSON: control?.answer(place, .yes(status().json))
     }
   }

@@ -157,12 +157,17 @@ struct SocketWatch {
     var busy: Int
   }
 
-  /// Looks at the open connections. The first look after ``followBusy()`` decides which are waited for.
+  /// Looks at the open connections; nil where they cannot be read, or no port is known. The first look after
+  /// ``followBusy()`` decides which are waited for.
   mutating func lookAtTraffic() -> Traffic? {
-    if ports.ports.isEmpty { return nil }
+    ports.ports.isEmpty ? nil : try? trafficOrError()
+  }
+
+  /// The same, with the reason where they cannot be read.
+  mutating func trafficOrError() throws(Errno) -> Traffic {
     var watch = busyWatch ?? BusyWatch()
     watch.beginLook()
-    guard (try? table.read(BusyWatch.query(ports: ports.ports), into: &watch)) != nil else { return nil }
+    try table.read(BusyWatch.query(ports: ports.ports), into: &watch)
     watch.endLook()
     if busyWatch != nil { busyWatch = watch }
     return Traffic(connections: watch.connections, busy: watch.busy)
