@@ -80,6 +80,9 @@ struct Report {
       case .missed:
         text.append("the kernel dropped notices; seen: ")
         writeCounts(to: &text)
+      case .late:
+        text.append("the kernel's notices are late; seen: ")
+        writeCounts(to: &text)
       }
       text.append(")")
     } else {
