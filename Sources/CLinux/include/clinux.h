@@ -123,6 +123,7 @@ int clinux_accept(int fd);
 int clinux_listen(const char *address, uint16_t port);
 bool clinux_is_address(const char *address);
 static inline int clinux_shut_write(void) { return SHUT_WR; }
+static inline int clinux_shut_both(void) { return SHUT_RDWR; }
 
 // connect(2) to a TCP port of the loopback address.
 int clinux_connect_loopback(int fd, bool ipv6, uint16_t port);
