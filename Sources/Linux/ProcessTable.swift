@@ -72,6 +72,31 @@ public enum ProcessTable {
     return users.count == 4 ? decimal(users[1]).flatMap { UInt32(exactly: $0) } : nil
   }
 
+  /// How many descriptors a process has open; nil where it may not be looked into.
+  public static func openDescriptors(of process: ProcessID) -> Int? {
+    let path: Text = "/proc/\(process)/fd"
+    var count = 0
+    let isReadable = path.bytes.withCString { path in
+      (try? Directory.numbers(in: path) { _ in
+        count += 1
+        return true
+      }) != nil
+    }
+    return isReadable ? count : nil
+  }
+
+  /// How many descriptors it may have, the soft RLIMIT_NOFILE of /proc/PID/limits; nil where that cannot be
+  /// read.
+  public static func descriptorLimit(of process: ProcessID) -> UInt64? {
+    let path: Text = "/proc/\(process)/limits"
+    guard let limits = path.bytes.withCString({ try? File.read($0) }) else { return nil }
+    for line in limits.split(separator: UInt8(ascii: "\n")) where Array(line).hasPrefix("Max open files") {
+      let fields = line.split(separator: UInt8(ascii: " "))
+      return fields.count > 3 ? decimal(fields[3]) : nil
+    }
+    return nil
+  }
+
   /// What is behind a name in /proc/PID/status, proc_pid_status(5), and the tab behind that.
   private static func status(_ field: StaticString, of process: ProcessID) -> ArraySlice<UInt8>? {
     let path: Text = "/proc/\(process)/status"

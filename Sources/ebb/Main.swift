@@ -24,6 +24,7 @@ enum Command {
   case live(Arguments)
   case status(Arguments)
   case port(Arguments)
+  case sockets(Arguments)
   case help(Arguments)
   case version
 
@@ -49,6 +50,8 @@ enum Command {
       self = .status(behind)
     } else if word == "port" {
       self = .port(behind)
+    } else if word == "sockets" {
+      self = .sockets(behind)
     } else if word == "help" || word == "--help" || word == "-h" {
       self = .help(behind)
     } else if word == "--version" || word == "-V" {
@@ -70,6 +73,7 @@ enum Command {
     case .live(let arguments): return try LiveCommand.run(arguments)
     case .status(let arguments): return try StatusCommand.run(arguments)
     case .port(let arguments): return try PortCommand.run(arguments)
+    case .sockets(let arguments): return try SocketsCommand.run(arguments)
     case .help(let arguments):
       return output(try Help.text(arguments))
     case .version:
