@@ -63,7 +63,10 @@ struct Report {
       text.append(" not acknowledged")
       if left.silent > 0 { text.append(contentsOf: " (\(left.silent, "peer") silent)") }
     }
-    if let survivors, survivors > 0 { text.append(contentsOf: "; \(survivors) processes could not be ended") }
+    if let survivors, survivors > 0 {
+      text.append(contentsOf: survivors == 1 ? "; 1 process" : "; \(survivors) processes")
+      text.append(" could not be ended")
+    }
     text.append(contentsOf: "; exit \(exitCode)")
     return text
   }
@@ -76,6 +79,9 @@ struct Report {
       case .refused(let error): text.append(contentsOf: "\(error)")
       case .missed:
         text.append("the kernel dropped notices; seen: ")
+        writeCounts(to: &text)
+      case .late:
+        text.append("the kernel's notices are late; seen: ")
         writeCounts(to: &text)
       }
       text.append(")")

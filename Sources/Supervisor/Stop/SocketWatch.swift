@@ -37,6 +37,8 @@ struct SocketWatch {
       case refused(Errno)
       /// The kernel had to drop notices.
       case missed
+      /// The kernel's notices were still under way when the report was due.
+      case late
     }
 
     /// Whether all was seen, and nothing was lost.
@@ -125,10 +127,9 @@ struct SocketWatch {
   }
 
   /// Waits for the notices that are under way, so that what is not counted then was not lost.
-  func awaitNotices() {
-    if notices != nil && losses.notMeasured == nil {
-      DeathNotices.waitForThoseUnderWay(atMost: .milliseconds(100))
-    }
+  mutating func awaitNotices() {
+    guard notices != nil, losses.notMeasured == nil else { return }
+    if !DeathNotices.waitForThoseUnderWay(atMost: .milliseconds(100)) { losses.notMeasured = .late }
   }
 
   /// Takes in the notices that have come, at most `limit`; false when there may be more.

@@ -4,9 +4,13 @@ import Foundation
 /// It goes with this value, and with the processes and sockets in it.
 final class PrivateNetwork: @unchecked Sendable {
   private let anchor: Running
+  private let turn: Turn
 
   /// An empty one, its loopback interface up.
-  init() throws {
+  ///
+  /// - Parameter alone: whether no other test may use the network meanwhile, since this one disturbs it.
+  init(alone: Bool = false) throws {
+    turn = Turn(alone: alone)
     anchor = try Running(["sh", "-c", "echo up; exec sleep 600"], namespaces: [.network])
     try anchor.waitForLine(containing: "up")
   }
@@ -89,6 +93,36 @@ final class PrivateNetwork: @unchecked Sendable {
       try run("ss", "-Htn", "state", "established", "sport = :\(port)").split(separator: " ").first
         == Substring("\(bytes)")
     }
+  }
+}
+
+/// The right to use what all tests share of the kernel's network: many at a time, or one alone. Given back with
+/// this value.
+final class Turn: @unchecked Sendable {
+  private static let state = State()
+  private let isAlone: Bool
+
+  private final class State: @unchecked Sendable {
+    let condition = NSCondition()
+    var users = 0
+    var isTaken = false
+  }
+
+  init(alone: Bool = false) {
+    isAlone = alone
+    let state = Turn.state
+    state.condition.lock()
+    while state.isTaken || (alone && state.users > 0) { state.condition.wait() }
+    if alone { state.isTaken = true } else { state.users += 1 }
+    state.condition.unlock()
+  }
+
+  deinit {
+    let state = Turn.state
+    state.condition.lock()
+    if isAlone { state.isTaken = false } else { state.users -= 1 }
+    state.condition.broadcast()
+    state.condition.unlock()
   }
 }
 
