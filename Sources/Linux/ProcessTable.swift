@@ -105,10 +105,20 @@ public enum ProcessTable {
       .dropFirst(field.utf8CodeUnitCount + 1)
   }
 
+  /// Whether /proc shows us under our own number. It does not where there is none, but an empty folder to mount
+  /// it on; nor where it is that of another pid namespace, in which our numbers are those of strangers.
+  static var showsOwnNamespace: Bool {
+    var target = [CChar](repeating: 0, count: 16)
+    let count = readlink("/proc/self", &target, target.count)
+    guard count > 0 else { return false }
+    return decimal(target.prefix(count).map { UInt8(bitPattern: $0) }) == UInt64(exactly: getpid())
+  }
+
   /// The descendants of a process that are alive (zombies are not), in no order; at most `limit`. Throws
   /// where there is no /proc.
   public static func descendants(of ancestor: ProcessID, limit: Int = 65536) throws(Errno) -> [ProcessRecord]
   {
+    guard showsOwnNamespace else { throw .noSuchFile }
     var records: [ProcessRecord] = []
     try Directory.numbers(in: CString("/proc")) { number in
       if let record = try? ProcessRecord(of: ProcessID(number)) { records.append(record) }
