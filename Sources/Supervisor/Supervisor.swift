@@ -141,7 +141,7 @@ public final class Supervisor {
       guard let wake = lifecycle.wake, wake <= now else { break }
       handle(.tick)
     }
-    control?.closeSilent(at: now)
+    control?.tick(at: now)
     http?.endSlow(at: now)
     listenAsThereIsRoom()
     takeReadinessTick()

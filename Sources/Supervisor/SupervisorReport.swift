@@ -40,7 +40,7 @@ extension Supervisor {
     }
     for port in configuration.udpPorts {
       ends.append(
-        Report.PortEnd(port: port, isUDP: true, state: Report.PortEnd.State(BindTest.ask(port, udp: true))))
+        Report.PortEnd(port: port, isUDP: true, state: Report.PortEnd.State(BindTest.ask(port, .udp))))
     }
     return ends
   }

@@ -1,9 +1,15 @@
-// Stream sockets: SOCK_STREAM and its flags are an enum in one C library and macros in the other, which
-// Swift imports as different types.
+// What a service does with sockets and with itself, where Swift cannot import it.
 #pragma once
 
 #include "clinux.h"
 
+#include <sys/syscall.h>
+
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+
+// SOCK_STREAM and its flags are an enum in one C library and macros in the other.
 static inline int clinux_stream_socket(int family) {
   return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
@@ -41,4 +47,8 @@ static inline void clinux_raise_file_limit(void) {
 static inline void clinux_no_core_file(void) {
   struct rlimit limit = {0, 0};
   setrlimit(RLIMIT_CORE, &limit);
+}
+// close_range(2): Linux 5.9; ENOSYS before.
+static inline int clinux_close_range(unsigned int first, unsigned int last) {
+  return (int)syscall(SYS_close_range, first, last, 0);
 }

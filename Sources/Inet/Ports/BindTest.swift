@@ -16,40 +16,67 @@ public enum BindTest {
     case cannotTell(Errno)
   }
 
-  /// Asks for a TCP port (or a UDP one) on every address.
-  public static func ask(_ port: UInt16, udp: Bool = false) -> Verdict {
-    let first = ask(port, udp: udp, ipv6: false)
-    let second = ask(port, udp: udp, ipv6: true)
-    if first == .inUse || second == .inUse { return .inUse }
-    if case .cannotTell(let error) = first, error != .addressFamilyNotSupported, error != .addressNotAvailable
-    {
-      return first
+  /// As which kind of server is asked.
+  public struct Manner: Equatable, Sendable {
+    /// UDP instead of TCP.
+    public var isUDP = false
+    /// SO_REUSEADDR is set, as servers do; `--strict` does not.
+    public var reusesAddress = true
+    /// SO_REUSEPORT is set.
+    public var reusesPort = false
+    /// One address alone; nil for every one, of both families.
+    public var address: Endpoint?
+
+    /// A TCP server that sets SO_REUSEADDR, on every address.
+    public init() {}
+
+    /// A UDP server. It sets nothing: with SO_REUSEADDR any two UDP sockets share a port.
+    public static var udp: Manner {
+      var manner = Manner()
+      manner.isUDP = true
+      manner.reusesAddress = false
+      return manner
     }
-    // A namespace without IPv6 has nothing to say about it.
-    if case .cannotTell(let error) = second, error != .addressFamilyNotSupported,
-      error != .addressNotAvailable
-    {
-      return second
+  }
+
+  /// Asks for a port.
+  public static func ask(_ port: UInt16, _ manner: Manner = Manner()) -> Verdict {
+    if let address = manner.address { return ask(port, manner, ipv6: address.isIPv6) }
+    let first = ask(port, manner, ipv6: false)
+    let second = ask(port, manner, ipv6: true)
+    if first == .inUse || second == .inUse { return .inUse }
+    // A namespace without one of the families has nothing to say about it.
+    for verdict in [first, second] {
+      if case .cannotTell(let error) = verdict, error != .addressFamilyNotSupported,
+        error != .addressNotAvailable
+      {
+        return verdict
+      }
     }
     return .free
   }
 
-  private static func ask(_ port: UInt16, udp: Bool, ipv6: Bool) -> Verdict {
+  private static func ask(_ port: UInt16, _ manner: Manner, ipv6: Bool) -> Verdict {
     do throws(Errno) {
       let descriptor = FileDescriptor(
         try checked {
           socket(
             ipv6 ? AF_INET6 : AF_INET,
-            udp ? clinux_socket_datagram_cloexec() : clinux_socket_stream_cloexec(), 0)
+            manner.isUDP ? clinux_socket_datagram_cloexec() : clinux_socket_stream_cloexec(), 0)
         })
       defer { descriptor.close() }
-      var yes: Int32 = 1
-      let size = socklen_t(MemoryLayout<Int32>.size)
-      // For UDP it would let any two share the port, listening or not.
-      if !udp { _ = setsockopt(descriptor.rawValue, SOL_SOCKET, SO_REUSEADDR, &yes, size) }
-      // Without it the IPv6 socket would ask about IPv4 a second time.
-      if ipv6 { _ = setsockopt(descriptor.rawValue, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &yes, size) }
-      _ = try checked { clinux_bind_any(descriptor.rawValue, ipv6, port) }
+      func set(_ level: Int32, _ option: Int32) {
+        var yes: Int32 = 1
+        _ = setsockopt(descriptor.rawValue, level, option, &yes, socklen_t(MemoryLayout<Int32>.size))
+      }
+      if manner.reusesAddress { set(SOL_SOCKET, SO_REUSEADDR) }
+      if manner.reusesPort { set(SOL_SOCKET, SO_REUSEPORT) }
+      // Without it an IPv6 socket would ask about IPv4 a second time.
+      if ipv6 { set(Int32(IPPROTO_IPV6), IPV6_V6ONLY) }
+      let address = manner.address
+      _ = try checked {
+        clinux_bind_port(descriptor.rawValue, ipv6, address?.high ?? 0, address?.low ?? 0, port)
+      }
       return .free
     } catch {
       return error == .addressInUse ? .inUse : .cannotTell(error)

@@ -35,7 +35,7 @@ public struct SocketOwners {
   public func hold(_ inode: UInt64) -> Bool { inodes.contains(inode) }
 
   /// What a descriptor is of.
-  private enum Target {
+  enum Target {
     /// A socket of this inode.
     case socket(UInt64)
     case other
@@ -44,7 +44,7 @@ public struct SocketOwners {
   }
 
   /// The inode in "socket:[12345]".
-  private static func target(of descriptor: Int32, in directory: Text) -> Target {
+  static func target(of descriptor: Int32, in directory: Text) -> Target {
     let path: Text = "\(directory)/\(descriptor)"
     return path.bytes.withCString { path in
       withUnsafeTemporaryAllocation(byteCount: 64, alignment: 1) { buffer in

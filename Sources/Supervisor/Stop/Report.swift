@@ -63,7 +63,10 @@ struct Report {
       text.append(" not acknowledged")
       if left.silent > 0 { text.append(contentsOf: " (\(left.silent, "peer") silent)") }
     }
-    if let survivors, survivors > 0 { text.append(contentsOf: "; \(survivors) processes could not be ended") }
+    if let survivors, survivors > 0 {
+      text.append(contentsOf: survivors == 1 ? "; 1 process" : "; \(survivors) processes")
+      text.append(" could not be ended")
+    }
     text.append(contentsOf: "; exit \(exitCode)")
     return text
   }

@@ -37,7 +37,7 @@ final class Running: @unchecked Sendable {
   ///
   /// - Parameters:
   ///   - words: its argv; the first word is looked up in PATH.
-  ///   - environment: added to PATH, LC_ALL and HOME. Nothing of the tests' own environment is handed on.
+  ///   - environment: added to PATH, LC_ALL, HOME and, in a shared network namespace, EBB_CONTROL=off. Nothing of the tests' own environment is handed on.
   ///   - namespaces: the namespaces that it gets for itself.
   ///   - entering: a command before everything else, which enters namespaces of the test's own and becomes
   ///     what follows it.
@@ -82,6 +82,8 @@ final class Running: @unchecked Sendable {
     }
     argv += words
     var all = ["PATH": Tool.searchPath, "LC_ALL": "C.UTF-8", "HOME": "/"]
+    // Tests side by side would contend for the one control socket of their mount and network namespace.
+    if !namespaces.contains(.network) { all["EBB_CONTROL"] = "off" }
     all.merge(environment) { $1 }
     let envp = all.map { Array("\($0)=\($1)".utf8) } + variables + [Array(mark.utf8)]
 
