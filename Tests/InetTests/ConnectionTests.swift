@@ -446,7 +446,7 @@ private func row(_ state: TCPState, cookie: UInt64 = 1, port: UInt16 = 8080) -> 
     var socket = row(.listen, cookie: cookie, port: port)
     socket.cgroup = cgroup
     socket.inode = inode
-    socket.cgroup = cgroup
+    socket.user = user
     return socket
   }
 
