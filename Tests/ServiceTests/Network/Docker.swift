@@ -40,7 +40,7 @@ final class Image: Sendable {
   ///   - dockerfile: the text of its Dockerfile.
   ///   - programs: which of the programs under test the Dockerfile can copy.
   ///   - files: what else, by name.
-  init(_ dockerfile: String, programs: [Binary] = [], files: [String: String] = [:]) throws {
+  convenience init(_ dockerfile: String, programs: [Binary] = [], files: [String: String] = [:]) throws {
     let folder = try TemporaryFolder()
     for program in programs {
       try FileManager.default.copyItem(
@@ -48,8 +48,15 @@ final class Image: Sendable {
     }
     for (name, text) in files { try folder.write(name, text) }
     try folder.write("Dockerfile", dockerfile)
+    try self.init(folder: folder.path)
+  }
+
+  /// Builds it in a folder that is there, with the Dockerfile in it and these build arguments.
+  init(folder: String, dockerfile: String = "Dockerfile", arguments: [String] = []) throws {
     name = "ebb-test/\(getpid()):\(UInt32.random(in: 0 ... .max))"
-    try Docker.run("build", "--quiet", "--tag", name, folder.path)
+    try Docker.run(
+      ["build", "--quiet", "--tag", name, "--file", "\(folder)/\(dockerfile)"]
+        + arguments.flatMap { ["--build-arg", $0] } + [folder])
   }
 
   deinit { _ = try? Docker.run("image", "rm", "--force", name) }
