@@ -23,6 +23,7 @@ enum Command {
   case ready(Arguments)
   case live(Arguments)
   case status(Arguments)
+  case copy(Arguments)
   case help(Arguments)
   case version
 
@@ -46,6 +47,8 @@ enum Command {
       self = .live(behind)
     } else if word == "status" {
       self = .status(behind)
+    } else if word == "copy" {
+      self = .copy(behind)
     } else if word == "help" || word == "--help" || word == "-h" {
       self = .help(behind)
     } else if word == "--version" || word == "-V" {
@@ -66,6 +69,7 @@ enum Command {
     case .ready(let arguments): return try ReadyCommand.run(arguments)
     case .live(let arguments): return try LiveCommand.run(arguments)
     case .status(let arguments): return try StatusCommand.run(arguments)
+    case .copy(let arguments): return try CopyCommand.run(arguments)
     case .help(let arguments):
       return output(try Help.text(arguments))
     case .version:
