@@ -382,6 +382,9 @@ private func seconds(_ count: Int) -> Duration { .seconds(count) }
       case .ready(let rest): "ready " + self.words(rest)
       case .live(let rest): "live " + self.words(rest)
       case .status(let rest): "status " + self.words(rest)
+      case .port(let rest): "port " + self.words(rest)
+      case .sockets(let rest): "sockets " + self.words(rest)
+      case .copy(let rest): "copy " + self.words(rest)
       case .help(let rest): "help " + self.words(rest)
       case .version: "version"
       }
