@@ -10,6 +10,17 @@ public enum MonotonicClock {
   }
 }
 
+extension MonotonicClock {
+  /// Sleeps until a moment of this clock, clock_nanosleep(2). For commands; the supervisor never sleeps but in
+  /// its one wait.
+  public static func sleep(until moment: Duration) {
+    var time = timespec()
+    time.tv_sec = time_t(max(0, moment.components.seconds))
+    time.tv_nsec = Int(max(0, moment.components.attoseconds / 1_000_000_000))
+    while clock_nanosleep(CLOCK_MONOTONIC, Int32(TIMER_ABSTIME), &time, nil) == EINTR {}
+  }
+}
+
 /// The clock on the wall, for the time stamps of JSON lines and nothing else: it can be set at any time.
 public enum WallClock {
   /// Milliseconds since 1970-01-01 00:00 UTC.

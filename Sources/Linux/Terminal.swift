@@ -31,3 +31,14 @@ public struct Terminal {
   /// Puts this process's own group into the foreground.
   public func takeBack() { _ = tcsetpgrp(descriptor.rawValue, getpgrp()) }
 }
+
+extension FileDescriptor {
+  /// The width in columns where this is a terminal; nil where it is none, or does not know.
+  public var terminalWidth: Int? {
+    let width = Int(clinux_terminal_width(rawValue))
+    return width > 0 ? width : nil
+  }
+
+  /// Whether this is a terminal, isatty(3).
+  public var isTerminal: Bool { isatty(rawValue) == 1 }
+}

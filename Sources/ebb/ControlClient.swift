@@ -56,6 +56,14 @@ struct ControlClient {
     }
   }
 
+  /// The main process of the service that is supervised here; nil where there is no supervisor.
+  static var service: ProcessID? {
+    guard let client = try? ControlClient(.automatic, .main, limit: .milliseconds(200)),
+      case .yes(let text)? = try? client.next()
+    else { return nil }
+    return decimal(text.bytes).flatMap { Int32(exactly: $0) }.map { ProcessID($0) }
+  }
+
   /// How long a probe waits: longer than the supervisor takes for any answer, shorter than any platform does.
   static var probeLimit: Duration { .milliseconds(900) }
 }

@@ -4,13 +4,17 @@ import Supervisor
 /// `ebb drain`: the preStop hook.
 enum DrainCommand {
   enum Options: CommandOption {
-    case timeout, control, quiet
+    case timeout, ports, lameDuck, lameDuckMax, busyMax, control, quiet
 
     static var command: StaticString { "drain" }
 
     var name: StaticString {
       switch self {
       case .timeout: "timeout"
+      case .ports: "ports"
+      case .lameDuck: "lame-duck"
+      case .lameDuckMax: "lame-duck-max"
+      case .busyMax: "busy-max"
       case .control: "control"
       case .quiet: "quiet"
       }
@@ -18,7 +22,9 @@ enum DrainCommand {
 
     var value: StaticString? {
       switch self {
-      case .timeout: "D"
+      case .timeout, .lameDuckMax, .busyMax: "D"
+      case .ports: "P,..."
+      case .lameDuck: "auto|D"
       case .control: "@name|/path"
       case .quiet: nil
       }
@@ -27,6 +33,10 @@ enum DrainCommand {
     var help: StaticString {
       switch self {
       case .timeout: "give up waiting after D; the drain goes on (none)"
+      case .ports: "without a supervisor (an image whose entrypoint is not ebb): watch these ports by itself"
+      case .lameDuck: "then: how long the service serves on (auto)"
+      case .lameDuckMax: "then: the most that auto may take (10s in Kubernetes, else 0s)"
+      case .busyMax: "then: how long to wait for busy connections (5s)"
       case .control: "where the supervisor is asked (a name made from the mount namespace)"
       case .quiet: "print nothing but errors"
       }
@@ -37,9 +47,20 @@ enum DrainCommand {
     var address = ControlAddress.automatic
     var timeout: Duration?
     var isQuiet = false
+    var alone = PortDrain()
     let goesOn = try Options.parseAll(arguments) { (option, value, source) throws(UsageError) in
       switch option {
       case .timeout: timeout = try Values.duration(value, source)
+      case .ports:
+        // EBB_PORTS is the supervisor's too, and may name UDP ports: they have no connections to wait for.
+        guard let ports = Values.ports(value) else {
+          throw UsageError(source, value, expected: "ports with commas between them, like 8080,8443")
+        }
+        alone.ports = ports.tcp
+      case .lameDuck:
+        alone.lameDuck = value == "auto" ? nil : try Values.duration(value, source, orAuto: true)
+      case .lameDuckMax: alone.lameDuckMax = try Values.duration(value, source)
+      case .busyMax: alone.busyMax = try Values.duration(value, source)
       case .control: address = try Values.control(value, source)
       case .quiet: isQuiet = true
       }
@@ -47,7 +68,15 @@ enum DrainCommand {
     guard goesOn else { return output(help) }
     let end = timeout.map { MonotonicClock.now + $0 }
     do throws(ControlClient.Failure) {
-      let client = try ControlClient(address, .drain, limit: ControlClient.probeLimit)
+      let client: ControlClient
+      do throws(ControlClient.Failure) {
+        client = try ControlClient(address, .drain, limit: ControlClient.probeLimit)
+      } catch {
+        if case .nobody = error, !alone.ports.isEmpty {
+          return drainAlone(alone, until: end, isQuiet: isQuiet)
+        }
+        throw error
+      }
       while true {
         let left = end.map { $0 - MonotonicClock.now } ?? .seconds(24 * 3600)
         if left <= .zero {
@@ -78,13 +107,28 @@ enum DrainCommand {
     }
   }
 
+  /// The drain of an image whose entrypoint is not ebb: nobody is told anything, the tables are watched until
+  /// the work has left. Then the platform sends its signal.
+  private static func drainAlone(_ drain: PortDrain, until end: Duration?, isQuiet: Bool) -> Int32 {
+    do throws(Errno) {
+      let isDrained = try drain.run(until: end) { line in
+        if !isQuiet { _ = output("\(line)\n") }
+      }
+      if !isDrained { complain("the time ran out (--timeout) before the work had left") }
+      return isDrained ? Answer.yes : Answer.no
+    } catch {
+      complain("the socket table cannot be read: \(error)")
+      return Answer.cannotTell
+    }
+  }
+
   static var help: Text {
     """
-    ebb drain [--timeout D] [--control @name|/path] [--quiet]
+    ebb drain [--timeout D] [--ports P,...] [--control @name|/path] [--quiet]
 
     Begins the drain, prints how it goes, and returns when the work has left: 0. The service serves on, and
     the next TERM stops it at once. 1 when the time ran out first, 3 where there is no supervisor to ask.
-    For a preStop hook.
+    For a preStop hook. Where the entrypoint is not ebb, --ports has the hook watch the ports by itself.
 
     \(Options.helpText)
     """

@@ -4,27 +4,29 @@ import Supervisor
 /// `ebb status`.
 enum StatusCommand {
   enum Options: CommandOption {
-    case json, control
+    case json, watch, control
 
     static var command: StaticString { "status" }
 
     var name: StaticString {
       switch self {
       case .json: "json"
+      case .watch: "watch"
       case .control: "control"
       }
     }
 
     var value: StaticString? {
       switch self {
-      case .json: nil
+      case .json, .watch: nil
       case .control: "@name|/path"
       }
     }
 
     var help: StaticString {
       switch self {
-      case .json: "one JSON object"
+      case .json: "one JSON object (with --watch: one a second)"
+      case .watch: "again every second, until it is interrupted or the supervisor has gone"
       case .control: "where the supervisor is asked (a name made from the mount namespace)"
       }
     }
@@ -32,31 +34,103 @@ enum StatusCommand {
 
   static func run(_ arguments: Arguments) throws(UsageError) -> Int32 {
     var address = ControlAddress.automatic
-    var request = ControlRequest.status
+    var isJSON = false
+    var isWatch = false
     let goesOn = try Options.parseAll(arguments) { (option, value, source) throws(UsageError) in
       switch option {
-      case .json: request = .statusJSON
+      case .json: isJSON = true
+      case .watch: isWatch = true
       case .control: address = try Values.control(value, source)
       }
     }
     guard goesOn else { return output(help) }
     do throws(ControlClient.Failure) {
-      let client = try ControlClient(address, request, limit: ControlClient.probeLimit)
-      switch try client.next() {
-      case .yes(let text): return output(text)
-      case .no(let why), .refused(let why), .progress(let why):
-        complain(why)
-        return Answer.cannotTell
-      }
+      if !isWatch { return output(try ask(address, isJSON ? .statusJSON : .status)) }
+      return try watch(address, isJSON: isJSON)
     } catch {
       complain(error.text)
       return Answer.cannotTell
     }
   }
 
+  private static func ask(
+    _ address: ControlAddress, _ request: ControlRequest
+  ) throws(ControlClient.Failure) -> Text {
+    let client = try ControlClient(address, request, limit: ControlClient.probeLimit)
+    switch try client.next() {
+    case .yes(let text): return text
+    case .no(let why), .refused(let why), .progress(let why): throw .silent(why)
+    }
+  }
+
+  /// Asks once a second. On a terminal each answer takes the place of the one before, with the history of the
+  /// connections under it; elsewhere they follow each other.
+  private static func watch(_ address: ControlAddress, isJSON: Bool) throws(ControlClient.Failure) -> Int32 {
+    var history = History()
+    var next = MonotonicClock.now
+    let width =
+      FileDescriptor.standardOutput.isTerminal ? FileDescriptor.standardOutput.terminalWidth ?? 80 : nil
+    while true {
+      if isJSON {
+        if output(try ask(address, .statusJSON)) != 0 { return 1 }
+      } else {
+        let answer = try ask(address, .statusWatch).bytes
+        // "12 3" and a newline, then what a person reads.
+        let numbers = answer.prefix { $0 != UInt8(ascii: "\n") }
+        history.add(numbers.split(separator: UInt8(ascii: " ")).first.flatMap { decimal($0) } ?? 0)
+        var screen = Text()
+        // Home; every line is then cleared to its end as it is drawn, and what is below at last: no flicker.
+        if width != nil { screen.append("\u{1b}[H") }
+        for line in answer.dropFirst(numbers.count + 1).split(separator: UInt8(ascii: "\n")) {
+          for byte in line.prefix(width ?? line.count) { screen.append(byte: byte) }
+          screen.append(width != nil ? "\u{1b}[K\n" : "\n")
+        }
+        if let width {
+          screen.append(contentsOf: history.text(width: width))
+          screen.append("\u{1b}[J")
+        } else {
+          screen.append("\n")
+        }
+        if output(screen) != 0 { return 1 }
+      }
+      next = max(next + .seconds(1), MonotonicClock.now)
+      MonotonicClock.sleep(until: next)
+    }
+  }
+
+  /// The number of connections at each of the last looks.
+  private struct History {
+    private var counts: [UInt64] = []
+
+    mutating func add(_ count: UInt64) {
+      if counts.count == 240 { counts.removeFirst() }
+      counts.append(count)
+    }
+
+    /// "connections ▁▂▅█ 12, at most 40": as many looks as fit, a column each.
+    func text(width: Int) -> Text {
+      let shown = counts.suffix(max(1, width - 40))
+      let highest = shown.max() ?? 0
+      var text: Text = "  connections "
+      for count in shown {
+        // Eighths of the highest; U+2581 to U+2588.
+        let eighths = highest == 0 || count == 0 ? 0 : (count * 8 + highest - 1) / highest
+        if eighths == 0 {
+          text.append("_")
+        } else {
+          text.append(byte: 0xe2)
+          text.append(byte: 0x96)
+          text.append(byte: 0x80 + UInt8(truncatingIfNeeded: eighths))
+        }
+      }
+      text.append(contentsOf: " \(shown.last ?? 0), at most \(highest)\u{1b}[K\n")
+      return text
+    }
+  }
+
   static var help: Text {
     """
-    ebb status [--json] [--control @name|/path]
+    ebb status [--json] [--watch] [--control @name|/path]
 
     What the supervisor knows: phase, readiness and each probe's last answer, the service's processes, each
     port with its listener, connections, busy ones, bytes not acknowledged, arrivals a second.

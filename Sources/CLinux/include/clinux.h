@@ -24,6 +24,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -134,6 +135,13 @@ ssize_t clinux_receive_with_sender(int fd, void *bytes, size_t count, pid_t *sen
 
 // bind(2) to a port of every address: sockaddr_in and its kin are casts.
 int clinux_bind_any(int fd, bool ipv6, uint16_t port);
+// The same, to one address, its halves as numbers (an IPv4 one is in `low`); zero is every address.
+int clinux_bind_port(int fd, bool ipv6, uint64_t high, uint64_t low, uint16_t port);
+// An address in text, as the halves of a number: 4, 6, or 0 where it is none.
+int clinux_parse_address(const char *text, uint64_t *high, uint64_t *low);
+// setns(2) into a network namespace.
+int clinux_enter_network_namespace(int fd);
+
 // bind(2) of a netlink socket to an address of the kernel's choice.
 int clinux_bind_netlink(int fd);
 
@@ -145,6 +153,9 @@ int clinux_die_on_every_processor(uint16_t port);
 
 // The inode of a directory if that is a cgroup v2's, else 0: statfs(2) and stat(2).
 uint64_t clinux_cgroup2_inode(const char *path);
+
+// The width of a terminal in columns, tty_ioctl(4) TIOCGWINSZ; 0 where it is none.
+int clinux_terminal_width(int fd);
 
 // A write that never blocks, whatever the descriptor's flags: EAGAIN instead.
 ssize_t clinux_write_nowait(int fd, const void *bytes, size_t count);

@@ -10,8 +10,13 @@ public enum ControlRequest: Equatable, Sendable {
   case drain
   /// What there is to know, for a person.
   case status
+  /// The same, with the number of connections and busy ones on a line before it, to draw from.
+  case statusWatch
   /// The same, as JSON.
   case statusJSON
+
+  /// The main process's number.
+  case main
 
   /// The longest request that is read.
   static var limit: Int { 64 }
@@ -26,6 +31,10 @@ public enum ControlRequest: Equatable, Sendable {
       self = .drain
     } else if message == "status" {
       self = .status
+    } else if message == "status watch" {
+      self = .statusWatch
+    } else if message == "main" {
+      self = .main
     } else if message == "status json" {
       self = .statusJSON
     } else {
@@ -40,6 +49,8 @@ public enum ControlRequest: Equatable, Sendable {
     case .live: "live"
     case .drain: "drain"
     case .status: "status"
+    case .main: "main"
+    case .statusWatch: "status watch"
     case .statusJSON: "status json"
     }
   }

@@ -29,6 +29,11 @@ struct Status {
   var losses: SocketWatch.Losses
   var counters: Counters
 
+  /// Open connections of all ports.
+  var connections: Int { ports.reduce(0) { $0 + $1.connections } }
+  /// Busy ones of all ports.
+  var busy: Int { ports.reduce(0) { $0 + $1.busy } }
+
   /// For a person.
   var text: Text {
     var text: Text = "\(phase.name) for \(inPhase); "

@@ -50,6 +50,10 @@ extension Supervisor {
     case .live: control?.answer(place, liveness)
     case .drain: drain()
     case .status: control?.answer(place, .yes(status().text))
+    case .main: control?.answer(place, service.isAlive ? .yes("\(service.process)") : .no("not live"))
+    case .statusWatch:
+      let status = status()
+      control?.answer(place, .yes("\(status.connections) \(status.busy)\n\(status.text)"))
     case .statusJSON: control?.answer(place, .yes(status().json))
     }
   }

@@ -10,6 +10,8 @@ enum Requirement: Hashable, Sendable {
   case namespaces
   /// A program in PATH.
   case tool(String)
+  /// Cgroups of one's own, in the unified hierarchy (v2).
+  case cgroups
   /// A Docker engine that answers.
   case docker
 
@@ -19,7 +21,8 @@ enum Requirement: Hashable, Sendable {
     case .root: "root"
     case .namespaces: "namespaces of its own (root, or unshare -Ur permitted)"
     case .tool(let name): "the program \(name)"
-    case .docker: "a Docker engine"
+    case .cgroups: "cgroups of its own (version 2, writable)"
+    case .docker: "a Docker engine (DOCKER_HOST)"
     }
   }
 
@@ -29,12 +32,15 @@ enum Requirement: Hashable, Sendable {
     case .namespaces:
       succeeds(Namespace.command([.pid, .network, .mount]) + ["true"])
     case .tool(let name): Tool.path(name) != nil
+    case .cgroups: OwnCgroup.root != nil && (try? OwnCgroup()) != nil
     case .docker: Tool.path("docker") != nil && succeeds(["docker", "info"])
     }
   }
 
   private func succeeds(_ words: [String]) -> Bool {
-    guard let probe = try? Running(words), let exit = try? probe.waitForExit() else { return false }
+    guard let probe = try? Running(words, environment: Docker.environment),
+      let exit = try? probe.waitForExit()
+    else { return false }
     return exit == .code(0)
   }
 

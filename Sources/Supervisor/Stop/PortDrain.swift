@@ -1,0 +1,55 @@
+import Inet
+import Lifecycle
+import Linux
+
+/// The drain of a service that ebb does not supervise: the same machine, fed from the socket tables alone. It
+/// ends when the work has left, or the time is up; stopping the service is the platform's.
+public struct PortDrain {
+  /// The service's ports.
+  public var ports: [UInt16] = []
+  /// `--lame-duck`; nil is auto.
+  public var lameDuck: Duration?
+  /// `--lame-duck-max`; nil is the platform's.
+  public var lameDuckMax: Duration?
+  /// `--busy-max`; nil is 5 s.
+  public var busyMax: Duration?
+
+  /// A drain of no port.
+  public init() {}
+
+  /// Waits for the work to leave; false where the time ran out first. `say` gets a line for each phase.
+  public func run(until end: Duration?, _ say: (Text) -> Void) throws(Errno) -> Bool {
+    var plan = Plan()
+    plan.lameDuck = lameDuck ?? lameDuckMax ?? Platform.lameDuckMax
+    if let busyMax { plan.busyMax = busyMax }
+    var lifecycle = Lifecycle(plan: plan)
+    var watch = SocketWatch(given: ports)
+    let began = MonotonicClock.now
+    // A table that cannot be read would let everything pass for idle.
+    let first = try watch.trafficOrError()
+    say(
+      "draining: \(first.connections, "connection"), \(first.busy) busy; no supervisor, so the ports are watched"
+    )
+    var events: [Event] = [.drainRequest]
+    var busy = 0
+    while true {
+      while let event = events.popLast() {
+        for action in lifecycle.handle(event, at: MonotonicClock.now) where action == .look {
+          watch.followBusy()
+          busy = try watch.trafficOrError().busy
+          events.append(.look(Look(busy: busy, lingering: 0)))
+        }
+      }
+      let now = MonotonicClock.now
+      if lifecycle.phase == .drained {
+        let rest: Text = busy > 0 ? "\(busy) still busy" : "nothing is busy"
+        say("drained: \(rest) after \(now - began)")
+        return true
+      }
+      if let end, now >= end { return false }
+      guard let wake = lifecycle.wake else { return true }
+      MonotonicClock.sleep(until: min(wake, end ?? wake))
+      events.append(.tick)
+    }
+  }
+}
