@@ -142,7 +142,7 @@ public final class Supervisor {
       handle(.tick)
     }
     control?.tick(at: now)
-    http?.endSlow(at: now)
+    http?.tick(at: now)
     listenAsThereIsRoom()
     takeReadinessTick()
   }
