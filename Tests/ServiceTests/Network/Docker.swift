@@ -51,12 +51,14 @@ final class Image: Sendable {
     try self.init(folder: folder.path)
   }
 
-  /// Builds it in a folder that is there, with the Dockerfile in it and these build arguments.
-  init(folder: String, dockerfile: String = "Dockerfile", arguments: [String] = []) throws {
+  /// Builds it in a folder that is there, with these build arguments, up to a stage or to the end.
+  init(folder: String, dockerfile: String = "Dockerfile", arguments: [String] = [], target: String? = nil)
+    throws
+  {
     name = "ebb-test/\(getpid()):\(UInt32.random(in: 0 ... .max))"
     try Docker.run(
       ["build", "--quiet", "--tag", name, "--file", "\(folder)/\(dockerfile)"]
-        + arguments.flatMap { ["--build-arg", $0] } + [folder])
+        + arguments.flatMap { ["--build-arg", $0] } + (target.map { ["--target", $0] } ?? []) + [folder])
   }
 
   deinit { _ = try? Docker.run("image", "rm", "--force", name) }
@@ -82,6 +84,20 @@ final class Container: Sendable {
 
   /// Its own address on the bridge: behind it there is no proxy that acknowledges for a client.
   func address() throws -> String { try inspect("{{.NetworkSettings.IPAddress}}") }
+
+  /// Connects to it. Its interface may be up a moment after its processes: until then there is no route.
+  func connect(_ port: UInt16, receiveBuffer: Int32? = nil) throws -> Client {
+    let address = try address()
+    var client: Client?
+    try wait(until: "there is a route to \(address)") {
+      do {
+        client = try Client(address, port, receiveBuffer: receiveBuffer)
+      } catch let refused as Client.Refused where refused.number == EHOSTUNREACH {}
+      return client != nil
+    }
+    guard let client else { throw Unusable("no connection to \(address)") }
+    return client
+  }
 
   /// What it has written to standard error.
   func errors() throws -> [String] {
