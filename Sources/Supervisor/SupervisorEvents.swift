@@ -110,7 +110,7 @@ extension Supervisor {
           Field("pid", service.process.rawValue), Field("status", status.code),
           Field("seconds", stopSent.map { .seconds(now - $0) } ?? .null),
         ])
-      return status.code
+      return launchFailure ?? status.code
     }
   }
 
@@ -133,6 +133,7 @@ extension Supervisor {
     let failure = LaunchFailure(error, program: configuration.program)
     say(
       .problems, "failed", failure.text, [Field("exit", failure.exitCode), Field("errno", error.rawValue)])
+    launchFailure = failure.exitCode
     handle(.failed(failure.exitCode))
   }
 
