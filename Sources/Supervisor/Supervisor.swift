@@ -86,7 +86,7 @@ public final class Supervisor {
     try poll.add(timer.descriptor, token: Token(.timer).rawValue)
     if let signal = configuration.parentDeathSignal { try ProcessControl.setParentDeathSignal(signal) }
     // PID 1 is what orphans go to anyway.
-    if configuration.isSubreaper && ProcessID.own.rawValue != 1 { try ProcessControl.becomeSubreaper() }
+    if configuration.isInit && ProcessID.own.rawValue != 1 { try ProcessControl.becomeSubreaper() }
     sockets = SocketWatch(given: configuration.ports)
     sockets.noteListenersBefore()
     var plan = Plan()
@@ -131,7 +131,11 @@ public final class Supervisor {
         takeSignals()
       }
       takeSignals()
-      if moreChildren { reap() }
+      if moreChildren {
+        // What a process said before it ended is heard while it can still be told who it was.
+        takeNotifications()
+        reap()
+      }
       if moreNotices { takeNotices() }
       takeTicks()
       setTimer()

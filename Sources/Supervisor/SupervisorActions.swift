@@ -152,7 +152,7 @@ extension Supervisor {
 
   func killAll() {
     let outcome = Descendants.kill(group: service.process)
-    if service.isAlive { try? service.process.send(.kill) }
+    service.send(.kill)
     say(
       .problems, "killed",
       "killed: pid \(service.process) and what is left of its tree: the grace of \(configuration.grace ?? .zero) is over",
