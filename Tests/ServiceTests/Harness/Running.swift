@@ -180,10 +180,8 @@ final class Running: @unchecked Sendable {
   func waitForLine(containing text: String = "", times: Int = 1, on stream: Stream = .output) throws -> String
   {
     let found = try waitFor("a line with \"\(text)\"", on: stream) { written -> String? in
-      var lines = written.split(separator: "\n", omittingEmptySubsequences: false)
-      lines.removeLast()
-      let matching = lines.filter { text.isEmpty || $0.contains(text) }
-      return matching.count >= times ? String(matching[times - 1]) : nil
+      let matching = Output.lines(of: written).filter { text.isEmpty || $0.contains(text) }
+      return matching.count >= times ? matching[times - 1] : nil
     }
     return found
   }
