@@ -113,8 +113,8 @@ struct Service {
   ///
   /// But a service that wanted the terminal (SIGTTIN, SIGTTOU) while ebb has it gets it: a shell's `fg` of a job
   /// that runs in the background puts it into the foreground without a word.
-  func suspendAlong(for signal: Signal) {
-    if let terminal, signal != .terminalStop, terminal.isOurs {
+  mutating func suspendAlong(for signal: Signal) {
+    if let terminal, signal == .terminalInput || signal == .terminalOutput, terminal.isOurs {
       terminal.setForeground(process)
       return send(.continue)
     }
