@@ -93,9 +93,16 @@ public struct UnixSocket {
 
   /// The next message of at most `limit` bytes.
   public func receive(limit: Int) -> Message {
-    var bytes = [UInt8](repeating: 0, count: limit)
     let fd = descriptor.rawValue
     do throws(Errno) {
+      var limit = limit
+      if limit > 4096 {
+        // Asked how long it is first: a page that is not touched costs a probe nothing.
+        let length = try checked { recv(fd, nil, 0, Int32(MSG_TRUNC) | Int32(MSG_PEEK)) }
+        if length > limit { return .tooLong }
+        limit = max(1, length)
+      }
+      var bytes = [UInt8](repeating: 0, count: limit)
       let count = try bytes.withUnsafeMutableBufferPointer { (buffer) throws(Errno) -> Int in
         try checked { recv(fd, buffer.baseAddress, buffer.count, Int32(MSG_TRUNC)) }
       }
