@@ -1,5 +1,6 @@
 #include "clinux.h"
 
+#include <endian.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -274,3 +275,32 @@ int clinux_terminal_width(int fd) {
   struct winsize size;
   return ioctl(fd, TIOCGWINSZ, &size) < 0 ? 0 : size.ws_col;
 }
+
+int clinux_bind_port(int fd, bool ipv6, uint64_t high, uint64_t low, uint16_t port) {
+  struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+  struct sockaddr_in four = {
+      .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {.s_addr = htonl((uint32_t)low)}};
+  high = htobe64(high);
+  low = htobe64(low);
+  memcpy(six.sin6_addr.s6_addr, &high, sizeof high);
+  memcpy(six.sin6_addr.s6_addr + 8, &low, sizeof low);
+  return ipv6 ? bind(fd, (struct sockaddr *)&six, sizeof six) : bind(fd, (struct sockaddr *)&four, sizeof four);
+}
+
+int clinux_parse_address(const char *text, uint64_t *high, uint64_t *low) {
+  struct in6_addr six;
+  struct in_addr four;
+  *high = 0;
+  if (inet_pton(AF_INET, text, &four) == 1) {
+    *low = ntohl(four.s_addr);
+    return 4;
+  }
+  if (inet_pton(AF_INET6, text, &six) != 1) return 0;
+  memcpy(high, six.s6_addr, sizeof *high);
+  memcpy(low, six.s6_addr + 8, sizeof *low);
+  *high = be64toh(*high);
+  *low = be64toh(*low);
+  return 6;
+}
+
+int clinux_enter_network_namespace(int fd) { return setns(fd, CLONE_NEWNET); }

@@ -1,3 +1,4 @@
+import CLinux
 import Linux
 
 /// The network namespace that this process is in, network_namespaces(7).
@@ -5,4 +6,20 @@ public enum NetworkNamespace {
   /// Whether it is the machine's first one, which outlives every container: the kernel then delivers what a
   /// process leaves behind. Told by a sysctl that exists there alone (net/ipv4/sysctl_net_ipv4.c, ipv4_table).
   public static var isHosts: Bool { File.exists(CString("/proc/sys/net/ipv4/tcp_mem")) }
+
+  /// Goes into another one, of a process (its number) or by a path (/run/netns/NAME), setns(2): needs
+  /// CAP_SYS_ADMIN. /proc/net follows, since it is that of the process who reads.
+  public static func enter(_ text: CString) throws(Errno) {
+    let path: Text
+    if let number = decimal(text.bytes) {
+      path = "/proc/\(number)/ns/net"
+    } else {
+      path = Text(bytes: text.bytes)
+    }
+    let file = try path.bytes.withCString { (path) throws(Errno) in
+      try FileDescriptor.open(path, O_RDONLY)
+    }
+    defer { file.close() }
+    _ = try checked { clinux_enter_network_namespace(file.rawValue) }
+  }
 }

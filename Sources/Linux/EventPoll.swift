@@ -40,7 +40,8 @@ public struct EventPoll {
     _ operation: Int32, _ file: FileDescriptor, _ token: UInt64, _ readable: Bool, _ writable: Bool
   ) throws(Errno) {
     var event = epoll_event()
-    event.events = (readable ? CLINUX_EPOLLIN.rawValue : 0) | (writable ? CLINUX_EPOLLOUT.rawValue : 0)
+    event.events =
+      (readable ? CLINUX_EPOLLIN.rawValue : 0) | (writable ? CLINUX_EPOLLOUT.rawValue : 0)
     event.data.u64 = token
     _ = try checked { epoll_ctl(descriptor.rawValue, operation, file.rawValue, &event) }
   }

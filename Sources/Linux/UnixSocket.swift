@@ -6,8 +6,8 @@ public struct UnixSocket {
   /// The socket.
   public let descriptor: FileDescriptor
 
-  /// Listens under a name: "@name" in the abstract namespace, which needs no file system, or a path. A path
-  /// that is left over from a listener that is gone is taken over.
+  /// Listens under a name: "@name" in the abstract namespace, which needs no file system, or a path. A socket
+  /// there that is left over from a listener that is gone is taken over.
   public init(listeningOn name: CString) throws(Errno) {
     let descriptor = FileDescriptor(
       try checked { socket(AF_UNIX, clinux_socket_seqpacket_cloexec(), 0) })
@@ -55,6 +55,11 @@ public struct UnixSocket {
   }
 
   private static func isLeftOver(_ path: CString) -> Bool {
+    // connect(2) says ECONNREFUSED of any file that is no socket too: that is nobody's to remove.
+    var status = stat()
+    guard lstat(path.pointer, &status) == 0, status.st_mode & mode_t(S_IFMT) == mode_t(S_IFSOCK) else {
+      return false
+    }
     do throws(Errno) {
       try UnixSocket(connectingTo: path, limit: .milliseconds(100)).descriptor.close()
       return false
@@ -103,6 +108,22 @@ public struct UnixSocket {
     }
   }
 
+  /// Sends a last message and closes. The peer can read it whatever it has sent meanwhile: a socket that is
+  /// closed with something unread would have it find an error instead.
+  public func close(after message: Text) {
+    _ = send(message)
+    _ = shutdown(descriptor.rawValue, clinux_shut_both())
+    // Nothing more can come, so what is there has an end.
+    var isEnd = false
+    for _ in 0..<1024 where !isEnd {
+      switch receive(limit: 1) {
+      case .message, .tooLong: break
+      case .none, .end: isEnd = true
+      }
+    }
+    descriptor.close()
+  }
+
   /// Sends a message, whole; false where the peer is gone or does not read.
   public func send(_ message: Text) -> Bool {
     message.bytes.withUnsafeBufferPointer { buffer in
@@ -117,31 +138,32 @@ public struct Peer {
   public let process: ProcessID
   /// Its effective user when it connected (or listened), as our user namespace has it.
   public let user: UInt32
-  private let pin: FileDescriptor?
+  private let socket: UnixSocket
 
-  /// Who is there, SO_PEERCRED; pinned with SO_PEERPIDFD where the kernel has it, so that the number cannot
-  /// become another's while it is looked at.
+  /// Who is there, SO_PEERCRED.
   public init(of socket: UnixSocket) throws(Errno) {
     var peer = clinux_peer()
     _ = try checked { clinux_peer(socket.descriptor.rawValue, &peer) }
     process = ProcessID(peer.pid)
     user = peer.uid
-    let pidfd = clinux_peer_pidfd(socket.descriptor.rawValue)
-    pin = pidfd >= 0 ? FileDescriptor(pidfd) : nil
+    self.socket = socket
   }
 
   /// The user that stands for everybody from another user namespace, /proc/sys/kernel/overflowuid.
   static var overflowUser: UInt32 { 65534 }
 
-  /// Whether it is of this container, and of our own user or root; closes the pin.
+  /// Whether it is of this container, and of our own user or root. A stranger of another user is known by that
+  /// alone, which costs next to nothing: they may come in floods.
   ///
   /// Of this container means: the root of its mount namespace is the same mount. /proc/PID/ns/mnt would say it
   /// too, but is closed between different users.
   public func mayTalkToUs() -> Bool {
-    defer { pin?.close() }
     guard process.rawValue > 0 else { return false }
     let own = ProcessControl.effectiveUser
     guard user == own || user == 0 else { return false }
+    // Pinned where the kernel can, so that the number cannot become another's while it is looked at.
+    let pin = clinux_peer_pidfd(socket.descriptor.rawValue)
+    defer { if pin >= 0 { close(pin) } }
     guard let theirs = MountNamespace.root(of: process), let ours = MountNamespace.root(of: .own),
       theirs == ours
     else { return false }
@@ -149,8 +171,7 @@ public struct Peer {
     // which it does for the real user alone, ptrace(2).
     if user == Peer.overflowUser && !isInOurUserNamespace { return false }
     // What was read was read of this process only if it still is there.
-    if let pin { return clinux_pidfd_send_signal(pin.rawValue, 0) == 0 || Errno.last == .notPermitted }
-    return true
+    return pin < 0 || clinux_pidfd_send_signal(pin, 0) == 0 || Errno.last == .notPermitted
   }
 
   private var isInOurUserNamespace: Bool {

@@ -104,7 +104,8 @@ struct Journal {
     if writes(level) { append(line(event, text, fields)) }
   }
 
-  private func line(_ event: StaticString, _ text: Text, _ fields: [Field]) -> Text {
+  /// The line as it is written, its newline included.
+  func line(_ event: StaticString, _ text: Text, _ fields: [Field]) -> Text {
     if format == .text { return "ebb: \(text)\n" }
     var line: Text = "{\"time\":"
     Field("", .seconds(.milliseconds(WallClock.millisecondsSinceEpoch))).writeValue(to: &line)

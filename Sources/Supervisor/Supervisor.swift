@@ -141,8 +141,8 @@ public final class Supervisor {
       guard let wake = lifecycle.wake, wake <= now else { break }
       handle(.tick)
     }
-    control?.closeSilent(at: now)
-    http?.endSlow(at: now)
+    control?.tick(at: now)
+    http?.tick(at: now)
     listenAsThereIsRoom()
     takeReadinessTick()
   }

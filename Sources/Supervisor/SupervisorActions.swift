@@ -61,6 +61,9 @@ extension Supervisor {
     guard isHeard(.phases) else { return }
     var text: Text = "draining: "
     if let signal = beganWith { text.append(contentsOf: "\(signal)") } else { text.append("ebb drain") }
+    // With no lame duck the look that is told of is the one that decides who is waited for: whoever reads the
+    // line and then connects is a newcomer.
+    if lifecycle.isFinishing { sockets.followBusy() }
     let traffic = sockets.lookAtTraffic()
     if let traffic {
       text.append(contentsOf: "; \(traffic.connections, "connection"), \(traffic.busy) busy")
@@ -103,7 +106,10 @@ extension Supervisor {
       handle(.look(Look(busy: 0, lingering: look?.waiting ?? 0)))
     } else {
       sockets.followBusy()
-      let traffic = sockets.lookAtTraffic()
+      // With no lame duck the look that is told of is the one that decides who is waited for: whoever reads the
+    // line and then connects is a newcomer.
+    if lifecycle.isFinishing { sockets.followBusy() }
+    let traffic = sockets.lookAtTraffic()
       lastBusy = traffic?.busy ?? 0
       pace(since: began)
       handle(.look(Look(busy: lastBusy, lingering: 0)))

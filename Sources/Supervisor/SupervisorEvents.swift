@@ -92,6 +92,8 @@ extension Supervisor {
         forwardedJobStop = false
         service.suspendAlong()
       }
+      // It would not see the stop signal, and nobody else may be there to wake it.
+      if lifecycle.phase == .stopping { service.send(.continue) }
       return nil
     case .continued:
       service.note(isStopped: false)

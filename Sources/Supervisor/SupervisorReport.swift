@@ -14,7 +14,8 @@ extension Supervisor {
     var report = Report(exitCode: mapped)
     if let began = lifecycle.drainBegan { report.duration = now - began }
     report.losses = sockets.losses
-    report.left = lastLinger
+    // With lingering off nothing was looked at. On the host's network the kernel goes on delivering.
+    report.left = lastLinger ?? (NetworkNamespace.isHosts ? nil : sockets.lookAtLeftovers())
     report.ports = portEnds()
     if lifecycle.isAsked {
       report.survivors = (try? ProcessTable.descendants(of: .own).count) ?? nil
@@ -39,7 +40,7 @@ extension Supervisor {
     }
     for port in configuration.udpPorts {
       ends.append(
-        Report.PortEnd(port: port, isUDP: true, state: Report.PortEnd.State(BindTest.ask(port, udp: true))))
+        Report.PortEnd(port: port, isUDP: true, state: Report.PortEnd.State(BindTest.ask(port, .udp))))
     }
     return ends
   }

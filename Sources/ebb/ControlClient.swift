@@ -37,7 +37,8 @@ struct ControlClient {
     guard let peer = try? Peer(of: socket), peer.mayTalkToUs() else {
       throw .nobody("the listener at \(name) is not this container's ebb")
     }
-    if !socket.send(request.text) { throw .silent("the supervisor hung up") }
+    // Where that fails the supervisor has hung up: what it said before, if anything, is there to be read.
+    _ = socket.send(request.text)
   }
 
   /// The next answer. Waits as long as was said, or as is said here.
@@ -53,6 +54,14 @@ struct ControlClient {
     case .none: throw .silent("the supervisor does not answer in time")
     case .end: throw .silent("the supervisor hung up")
     }
+  }
+
+  /// The main process of the service that is supervised here; nil where there is no supervisor.
+  static var service: ProcessID? {
+    guard let client = try? ControlClient(.automatic, .main, limit: .milliseconds(200)),
+      case .yes(let text)? = try? client.next()
+    else { return nil }
+    return decimal(text.bytes).flatMap { Int32(exactly: $0) }.map { ProcessID($0) }
   }
 
   /// How long a probe waits: longer than the supervisor takes for any answer, shorter than any platform does.

@@ -52,11 +52,13 @@ enum DrainCommand {
       switch option {
       case .timeout: timeout = try Values.duration(value, source)
       case .ports:
-        guard let ports = Values.ports(value), !ports.tcp.isEmpty, ports.udp.isEmpty else {
-          throw UsageError(source, value, expected: "TCP ports with commas between them, like 8080,8443")
+        // EBB_PORTS is the supervisor's too, and may name UDP ports: they have no connections to wait for.
+        guard let ports = Values.ports(value) else {
+          throw UsageError(source, value, expected: "ports with commas between them, like 8080,8443")
         }
         alone.ports = ports.tcp
-      case .lameDuck: alone.lameDuck = value == "auto" ? nil : try Values.duration(value, source, orAuto: true)
+      case .lameDuck:
+        alone.lameDuck = value == "auto" ? nil : try Values.duration(value, source, orAuto: true)
       case .lameDuckMax: alone.lameDuckMax = try Values.duration(value, source)
       case .busyMax: alone.busyMax = try Values.duration(value, source)
       case .control: address = try Values.control(value, source)
@@ -70,7 +72,9 @@ enum DrainCommand {
       do throws(ControlClient.Failure) {
         client = try ControlClient(address, .drain, limit: ControlClient.probeLimit)
       } catch {
-        if case .nobody = error, !alone.ports.isEmpty { return drainAlone(alone, until: end, isQuiet: isQuiet) }
+        if case .nobody = error, !alone.ports.isEmpty {
+          return drainAlone(alone, until: end, isQuiet: isQuiet)
+        }
         throw error
       }
       while true {

@@ -68,7 +68,8 @@ enum StatusCommand {
   private static func watch(_ address: ControlAddress, isJSON: Bool) throws(ControlClient.Failure) -> Int32 {
     var history = History()
     var next = MonotonicClock.now
-    let width = FileDescriptor.standardOutput.isTerminal ? FileDescriptor.standardOutput.terminalWidth ?? 80 : nil
+    let width =
+      FileDescriptor.standardOutput.isTerminal ? FileDescriptor.standardOutput.terminalWidth ?? 80 : nil
     while true {
       if isJSON {
         if output(try ask(address, .statusJSON)) != 0 { return 1 }

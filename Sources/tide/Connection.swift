@@ -373,17 +373,3 @@ final class Connection {
     text.append("\r\n")
   }
 }
-
-extension Text {
-  /// Adds a number in hexadecimal, as a chunk's size is written.
-  mutating func append(hexadecimal number: UInt64) {
-    var shift: UInt64 = 60
-    while shift > 0 && number >> shift == 0 { shift -= 4 }
-    while true {
-      let digit = UInt8(truncatingIfNeeded: number >> shift) & 15
-      append(byte: digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10)
-      if shift == 0 { return }
-      shift -= 4
-    }
-  }
-}

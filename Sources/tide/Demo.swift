@@ -158,7 +158,7 @@ final class Demo {
       try loop.watch(pipe.read, Token(source: Source.output))
       output = pipe.read
     } catch {
-      complain("cannot start ebb: \(describe(error))")
+      complain("cannot start ebb: \(error)")
       return false
     }
     return true

@@ -30,7 +30,7 @@ final class Exchange {
   }
 
   /// How often a slow reader reads.
-  private static var readInterval: Duration { .milliseconds(100) }
+  private static var readsPerSecond: Int { 10 }
 
   let socket: Socket
   /// The request's number, from 1.
@@ -49,7 +49,9 @@ final class Exchange {
   private var phase: Phase
   private var parser: ResponseParser
   private var received = 0
+  /// When a slow reader may read on, once its allowance is used up; nil for one that reads at will.
   private var nextRead: Duration?
+  private var allowance = 0
   private var failure: Errno?
 
   init(
@@ -128,7 +130,11 @@ final class Exchange {
         }
 
       case .receiving:
-        if let nextRead, now < nextRead { return .wait(readable: false, writable: false, until: nextRead) }
+        if let moment = nextRead, let rate = options.readRate, allowance == 0 {
+          if now < moment { return .wait(readable: false, writable: false, until: moment) }
+          allowance = max(1, rate / Exchange.readsPerSecond)
+          nextRead = now + .milliseconds(1000 / Exchange.readsPerSecond)
+        }
         if readsLeft == 0 { return .wait(readable: true, writable: false, until: nil) }
         readsLeft -= 1
         if let next = receive(now, scratch) { return next }
@@ -149,9 +155,7 @@ final class Exchange {
   /// Reads once; nil when there may be more to do at once.
   private func receive(_ now: Duration, _ scratch: UnsafeMutableRawBufferPointer) -> Next? {
     var room = scratch.count
-    if nextRead != nil, let rate = options.readRate {
-      room = max(1, min(room, rate / 10))
-    }
+    if nextRead != nil { room = min(room, allowance) }
     if let limit = options.resetAfter {
       if received >= limit { return .done(.cut) }
       room = min(room, limit - received)
@@ -160,7 +164,7 @@ final class Exchange {
       let count = try socket.receive(into: UnsafeMutableRawBufferPointer(rebasing: scratch[..<room]))
       if count == 0 { return .done(endOfConnection()) }
       received += count
-      if nextRead != nil { nextRead = now + Exchange.readInterval }
+      if nextRead != nil { allowance -= count }
       do throws(ResponseParser.Fault) {
         try parser.take(UnsafeRawBufferPointer(rebasing: scratch[..<count]))
       } catch {
@@ -199,7 +203,7 @@ final class Exchange {
 
   /// What an error of the socket means to the request.
   static func outcome(of error: Errno, _ when: Text) -> Outcome {
-    let text: Text = "\(describe(error)), \(when)"
+    let text: Text = "\(error), \(when)"
     switch error {
     case Errno(ECONNREFUSED): return .failed(.refused, text)
     case Errno(ECONNRESET), Errno(EPIPE): return .failed(.reset, text)

@@ -91,7 +91,15 @@ enum Forks {
   /// Closes what a child has inherited: a connection that it held open would never end, and a reader of our
   /// standard output would wait for it.
   private static func closeAll(but kept: FileDescriptor?) {
-    for number in 0..<Int32(4096) where number != kept?.rawValue { FileDescriptor(number).close() }
+    let kept = UInt32(bitPattern: kept?.rawValue ?? -1)
+    if kept > 0 { close(from: 0, to: min(kept, UInt32(Int32.max)) - 1) }
+    if kept < UInt32(Int32.max) { close(from: kept + 1, to: UInt32(Int32.max)) }
+  }
+
+  private static func close(from first: UInt32, to last: UInt32) {
+    if first > last || clinux_close_range(first, last) == 0 { return }
+    // Before Linux 5.9: one by one, as many as a service here is likely to have.
+    for number in first...min(last, max(first, 65535)) { FileDescriptor(Int32(bitPattern: number)).close() }
   }
 
   private static func sleep(_ time: Duration) -> Never {

@@ -155,7 +155,7 @@ final class LoadClient {
 
   private func connect(at moment: Duration) {
     do throws(Errno) {
-      // A slow reader has a small window, of two reads, so that it is the service that waits.
+      // A slow reader has a small window, of two reads, so that the bytes wait with the service.
       let window = options.readRate.map { Int32(max(4096, min($0 / 5, 1 << 20))) }
       let (socket, attempt) = try Socket.connecting(to: options.target, receiveBuffer: window)
       let exchange = Exchange(socket, attempt, options, request: request, number: scheduled, began: moment)

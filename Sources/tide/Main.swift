@@ -53,7 +53,7 @@ private func started(_ command: () throws(Errno) -> Int32) -> Int32 {
   do throws(Errno) {
     return try command()
   } catch {
-    complain("cannot start: \(describe(error))")
+    complain("cannot start: \(error)")
     return 1
   }
 }

@@ -8,7 +8,7 @@ final class Orphans {
   }
 
   /// As many at once, so that a limit on processes is not met, and signals are read in between.
-  private static var batch: Int { 100 }
+  private static var batch: Int { 20 }
 
   /// The command line.
   struct Options {

@@ -62,22 +62,3 @@ func complain(_ text: Text) {
   line.append("\n")
   try? line.write(to: .standardError)
 }
-
-/// What a person calls the errors that a socket meets; the number of the others.
-func describe(_ error: Errno) -> Text {
-  switch error {
-  case .addressInUse: "address already in use"
-  case .addressNotAvailable: "no such address here"
-  case .permissionDenied, .notPermitted: "permission denied"
-  case .addressFamilyNotSupported: "no such address family here"
-  case .noSuchFile: "no such file"
-  case Errno(ECONNREFUSED): "connection refused"
-  case Errno(ECONNRESET): "connection reset"
-  case Errno(EPIPE): "broken pipe"
-  case Errno(ETIMEDOUT): "timed out"
-  case Errno(EHOSTUNREACH), Errno(ENETUNREACH): "unreachable"
-  case Errno(EMFILE), Errno(ENFILE): "too many open files"
-  case .wouldBlock: "too few resources for now"
-  default: "error \(error.rawValue)"
-  }
-}

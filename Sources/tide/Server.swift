@@ -48,7 +48,7 @@ final class Server {
     } else {
       open()
     }
-    loop.wake(Token(source: Source.clock, index: Moment.sweep), at: loop.now + options.idleTimeout / 2)
+    scheduleSweep()
     loop.run(handle)
     finish(0)
   }
@@ -97,7 +97,7 @@ final class Server {
       }
       try loop.watch(socket.descriptor, Token(source: Source.listener))
     } catch {
-      complain("cannot listen: \(describe(error))")
+      complain("cannot listen: \(error)")
       exit(1)
     }
     listener = socket
@@ -213,11 +213,18 @@ final class Server {
 
   /// Closes the connections on which nobody has asked for anything in a long time.
   private func sweep() {
-    loop.wake(Token(source: Source.clock, index: Moment.sweep), at: loop.now + options.idleTimeout / 2)
+    scheduleSweep()
     for token in connections.tokens {
       guard let connection = connections[token], connection.isReading else { continue }
       if loop.now - connection.lastActive >= options.idleTimeout { close(token, connection) }
     }
+  }
+
+  private func scheduleSweep() {
+    // In milliseconds, since a Duration is divided in 128 bits, for which musl has no function; and not all
+    // the time, however short the time-out.
+    let interval = max(10, options.idleTimeout.inMilliseconds / 2)
+    loop.wake(Token(source: Source.clock, index: Moment.sweep), at: loop.now + .milliseconds(interval))
   }
 
   // MARK: Stopping

@@ -64,9 +64,8 @@ struct Socket {
 
   /// Why the connection failed, SO_ERROR; nil where it has not.
   var failure: Errno? {
-    var error: Int32 = 0
-    let result = clinux_get_option(descriptor.rawValue, SOL_SOCKET, SO_ERROR, &error)
-    return result == 0 && error != 0 ? Errno(error) : nil
+    let error = clinux_socket_error(descriptor.rawValue)
+    return error != 0 ? Errno(error) : nil
   }
 
   /// The local port, getsockname(2).

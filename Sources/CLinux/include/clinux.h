@@ -124,6 +124,7 @@ int clinux_accept(int fd);
 int clinux_listen(const char *address, uint16_t port);
 bool clinux_is_address(const char *address);
 static inline int clinux_shut_write(void) { return SHUT_WR; }
+static inline int clinux_shut_both(void) { return SHUT_RDWR; }
 
 // connect(2) to a TCP port of the loopback address.
 int clinux_connect_loopback(int fd, bool ipv6, uint16_t port);
@@ -134,6 +135,13 @@ ssize_t clinux_receive_with_sender(int fd, void *bytes, size_t count, pid_t *sen
 
 // bind(2) to a port of every address: sockaddr_in and its kin are casts.
 int clinux_bind_any(int fd, bool ipv6, uint16_t port);
+// The same, to one address, its halves as numbers (an IPv4 one is in `low`); zero is every address.
+int clinux_bind_port(int fd, bool ipv6, uint64_t high, uint64_t low, uint16_t port);
+// An address in text, as the halves of a number: 4, 6, or 0 where it is none.
+int clinux_parse_address(const char *text, uint64_t *high, uint64_t *low);
+// setns(2) into a network namespace.
+int clinux_enter_network_namespace(int fd);
+
 // bind(2) of a netlink socket to an address of the kernel's choice.
 int clinux_bind_netlink(int fd);
 

@@ -1,15 +1,17 @@
-// Stream sockets: SOCK_STREAM and its flags are an enum in one C library and macros in the other, which
-// Swift imports as different types.
+// What a service does with sockets and with itself, where Swift cannot import it.
 #pragma once
 
 #include "clinux.h"
 
+#include <sys/syscall.h>
 
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+
+// SOCK_STREAM and its flags are an enum in one C library and macros in the other.
 static inline int clinux_stream_socket(int family) {
   return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-}
-static inline int clinux_datagram_socket(int family) {
-  return socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
 // With _GNU_SOURCE, glibc takes addresses as a transparent union, which Swift cannot convert to.
@@ -20,16 +22,9 @@ static inline int clinux_connect(int fd, const void *address, socklen_t length) 
 static inline int clinux_getsockname(int fd, void *address, socklen_t *length) {
   return getsockname(fd, address, length);
 }
-static inline ssize_t clinux_sendto(int fd, const void *bytes, size_t count, const void *address, socklen_t length) {
-  return sendto(fd, bytes, count, MSG_NOSIGNAL, address, length);
-}
 
 static inline int clinux_set_option(int fd, int level, int option, int value) {
   return setsockopt(fd, level, option, &value, sizeof value);
-}
-static inline int clinux_get_option(int fd, int level, int option, int *value) {
-  socklen_t size = sizeof *value;
-  return getsockopt(fd, level, option, value, &size);
 }
 // SO_LINGER with a time of 0: the next close(2) sends a RST instead of a FIN, socket(7).
 static inline int clinux_reset_on_close(int fd) {
@@ -52,4 +47,8 @@ static inline void clinux_raise_file_limit(void) {
 static inline void clinux_no_core_file(void) {
   struct rlimit limit = {0, 0};
   setrlimit(RLIMIT_CORE, &limit);
+}
+// close_range(2): Linux 5.9; ENOSYS before.
+static inline int clinux_close_range(unsigned int first, unsigned int last) {
+  return (int)syscall(SYS_close_range, first, last, 0);
 }

@@ -15,6 +15,9 @@ public enum ControlRequest: Equatable, Sendable {
   /// The same, as JSON.
   case statusJSON
 
+  /// The main process's number.
+  case main
+
   /// The longest request that is read.
   static var limit: Int { 64 }
 
@@ -30,6 +33,8 @@ public enum ControlRequest: Equatable, Sendable {
       self = .status
     } else if message == "status watch" {
       self = .statusWatch
+    } else if message == "main" {
+      self = .main
     } else if message == "status json" {
       self = .statusJSON
     } else {
@@ -44,6 +49,7 @@ public enum ControlRequest: Equatable, Sendable {
     case .live: "live"
     case .drain: "drain"
     case .status: "status"
+    case .main: "main"
     case .statusWatch: "status watch"
     case .statusJSON: "status json"
     }

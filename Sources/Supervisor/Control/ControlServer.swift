@@ -4,7 +4,8 @@ import Linux
 /// from each, and keeps it until its answer is there.
 ///
 /// All is bounded: the places, the bytes of a request, the time that a connection may take to speak. A stranger
-/// is turned away as it comes in, so strangers never hold a place.
+/// is turned away as it comes in, so strangers never hold a place; and who says nothing gives its place to the
+/// next who comes, so that silence cannot keep a probe out.
 struct ControlServer {
   /// Connections at once.
   static var places: Int { 16 }
@@ -12,6 +13,8 @@ struct ControlServer {
   static var placesForProbes: Int { 8 }
   /// How long a connection may take to say what it wants.
   static var patience: Duration { .milliseconds(500) }
+  /// How long nobody is taken in when no descriptor is left: they wait in the backlog.
+  static var pause: Duration { .milliseconds(100) }
 
   /// One connection.
   private struct Place {
@@ -19,45 +22,73 @@ struct ControlServer {
     /// Until when it may stay silent; nil once it has spoken.
     var deadline: Duration?
     var request: ControlRequest?
+    /// It is in the loop.
+    var isFollowed = false
   }
 
   let listener: UnixSocket
+  private let poll: EventPoll
   private var taken: [Place?] = []
+  /// Until when nobody is taken in; nil while they are.
+  private var pausedUntil: Duration?
 
-  init(name: CString) throws(Errno) { listener = try UnixSocket(listeningOn: name) }
-
-  /// Takes the connections that wait, a bounded number at a time (the listener stays readable while there are
-  /// more); calls `add` for each that may stay, which begins to wait for its request.
-  mutating func accept(at now: Duration, _ add: (_ place: Int, FileDescriptor) throws(Errno) -> Void) {
-    for _ in 0..<32 {
-      // Out of descriptors, and they wait in the backlog: the next turn of the loop tries again.
-      guard let socket = (try? listener.accept()) ?? nil else { return }
-      guard let peer = try? Peer(of: socket), peer.mayTalkToUs() else {
-        refuse(socket, "only ebb's own user, or root, in this container may ask")
-        continue
-      }
-      let place = freePlace
-      guard let place else {
-        refuse(socket, "too many at once")
-        continue
-      }
-      taken[place] = Place(socket: socket, deadline: now + ControlServer.patience)
-      if (try? add(place, socket.descriptor)) == nil { close(place) }
-    }
+  /// Listens under a name, and waits in the loop for who comes.
+  init(name: CString, poll: EventPoll) throws(Errno) {
+    self.poll = poll
+    listener = try UnixSocket(listeningOn: name)
+    try poll.add(listener.descriptor, token: Token(.controlListener).rawValue)
   }
 
+  /// Who has come.
+  enum Arrival {
+    /// Nobody.
+    case nobody
+    /// Somebody who was turned away.
+    case refused
+    /// Somebody who may ask, now in this place.
+    case place(Int)
+  }
+
+  /// Takes the next connection that waits.
+  mutating func accept(at now: Duration) -> Arrival {
+    let socket: UnixSocket
+    do throws(Errno) {
+      guard let next = try listener.accept() else { return .nobody }
+      socket = next
+    } catch {
+      // No descriptor is left. The listener would go on being readable, and wake us without end.
+      poll.remove(listener.descriptor)
+      pausedUntil = now + ControlServer.pause
+      return .nobody
+    }
+    guard let peer = try? Peer(of: socket), peer.mayTalkToUs() else {
+      socket.close(
+        after: ControlAnswer.refused("only ebb's own user, or root, in this container may ask").text)
+      return .refused
+    }
+    guard let place = freePlace else {
+      socket.close(after: ControlAnswer.refused("too many at once").text)
+      return .refused
+    }
+    taken[place] = Place(socket: socket, deadline: now + ControlServer.patience)
+    return .place(place)
+  }
+
+  /// A place: a free one, a new one, or that of the connection that has been silent for longest.
   private var freePlace: Int? {
     mutating get {
       if let free = taken.firstIndex(where: { $0 == nil }) { return free }
-      guard taken.count < ControlServer.places else { return nil }
-      taken.append(nil)
-      return taken.count - 1
+      if taken.count < ControlServer.places {
+        taken.append(nil)
+        return taken.count - 1
+      }
+      let silent = taken.indices.compactMap { place in
+        taken[place]?.deadline.map { (place: place, until: $0) }
+      }
+      let longest = silent.min { $0.until < $1.until }
+      if let longest { close(longest.place) }
+      return longest?.place
     }
-  }
-
-  private func refuse(_ socket: UnixSocket, _ why: Text) {
-    _ = socket.send(ControlAnswer.refused(why).text)
-    socket.descriptor.close()
   }
 
   /// Takes in what a connection has to say; its request, once. One that says anything else, or more, or goes
@@ -86,6 +117,17 @@ struct ControlServer {
     return nil
   }
 
+  /// Waits in the loop for more of a connection that is still there: its request, or its end.
+  mutating func follow(_ place: Int) {
+    guard place < taken.count, let connection = taken[place], !connection.isFollowed else { return }
+    do throws(Errno) {
+      try poll.add(connection.socket.descriptor, token: Token(.control, place).rawValue)
+      taken[place]?.isFollowed = true
+    } catch {
+      close(place)
+    }
+  }
+
   /// Whether somebody waits for a drain.
   var hasDrains: Bool { taken.contains { $0?.request == .drain } }
 
@@ -93,9 +135,8 @@ struct ControlServer {
 
   /// Answers a connection, and closes it.
   mutating func answer(_ place: Int, _ answer: ControlAnswer) {
-    guard place < taken.count, let connection = taken[place] else { return }
-    _ = connection.socket.send(answer.text)
-    close(place)
+    guard place < taken.count, taken[place] != nil else { return }
+    close(place, after: answer.text)
   }
 
   /// Answers all that asked one thing.
@@ -111,19 +152,30 @@ struct ControlServer {
     }
   }
 
-  /// When the next silent connection has been silent for too long; nil when none is.
-  var deadline: Duration? { taken.compactMap { $0?.deadline }.min() }
+  /// When the next silent connection has been silent for too long, or connections are taken again; nil when
+  /// there is no such moment.
+  var deadline: Duration? {
+    let silent = taken.compactMap { $0?.deadline }.min()
+    guard let pausedUntil else { return silent }
+    return min(silent ?? pausedUntil, pausedUntil)
+  }
 
-  /// Closes the connections that were silent for too long.
-  mutating func closeSilent(at now: Duration) {
+  /// Closes the connections that were silent for too long, and ends a pause that is over.
+  mutating func tick(at now: Duration) {
     for place in taken.indices {
       if let deadline = taken[place]?.deadline, deadline <= now { close(place) }
     }
+    if let pausedUntil, pausedUntil <= now {
+      let isBack = (try? poll.add(listener.descriptor, token: Token(.controlListener).rawValue)) != nil
+      self.pausedUntil = isBack ? nil : now + ControlServer.pause
+    }
   }
 
-  private mutating func close(_ place: Int) {
-    // Closing takes it out of epoll too: nobody else has it.
-    taken[place]?.socket.descriptor.close()
+  private mutating func close(_ place: Int, after message: Text? = nil) {
+    guard place < taken.count, let connection = taken[place] else { return }
+    // Closing alone takes it out of the loop only if no child holds a copy, as one does between fork and exec.
+    if connection.isFollowed { poll.remove(connection.socket.descriptor) }
+    if let message { connection.socket.close(after: message) } else { connection.socket.descriptor.close() }
     taken[place] = nil
   }
 }

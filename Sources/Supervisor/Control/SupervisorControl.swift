@@ -14,9 +14,7 @@ extension Supervisor {
       return
     }
     do throws(Errno) {
-      let server = try name.withCString { (name) throws(Errno) in try ControlServer(name: name) }
-      try poll.add(server.listener.descriptor, token: Token(.controlListener).rawValue)
-      control = server
+      control = try name.withCString { (name) throws(Errno) in try ControlServer(name: name, poll: poll) }
     } catch {
       journal.write(
         .problems, "control", "control is off: \(name): \(error)", [Field("errno", error.rawValue)])
@@ -30,9 +28,17 @@ extension Supervisor {
     if name.first == UInt8(ascii: "/") { name.withCString { File.remove($0) } }
   }
 
+  /// Takes the connections that wait, a bounded number at a time: the listener stays readable while there are
+  /// more. Most have said what they want when they come in, and are answered at once.
   func acceptControl() {
-    control?.accept(at: now) { (place, descriptor) throws(Errno) in
-      try poll.add(descriptor, token: Token(.control, place).rawValue)
+    for _ in 0..<32 {
+      switch control?.accept(at: now) ?? .nobody {
+      case .nobody: return
+      case .refused: break
+      case .place(let place):
+        readControl(place)
+        control?.follow(place)
+      }
     }
   }
 
@@ -44,6 +50,7 @@ extension Supervisor {
     case .live: control?.answer(place, liveness)
     case .drain: drain()
     case .status: control?.answer(place, .yes(status().text))
+    case .main: control?.answer(place, service.isAlive ? .yes("\(service.process)") : .no("not live"))
     case .statusWatch:
       let status = status()
       control?.answer(place, .yes("\(status.connections) \(status.busy)\n\(status.text)"))

@@ -33,8 +33,11 @@ enum Descendants {
   /// Kills every descendant. What forks as it is killed is met by the group's own signal, which the kernel
   /// delivers to all members at once and which stops a fork in progress, fork(2); and by the next round.
   static func kill(group: ProcessID) -> Outcome {
-    let outcome = send(.kill, group: group)
-    if ChildChange.isAnyInGroup(group) { try? group.sendToGroup(.kill) }
+    var outcome = send(.kill, group: group)
+    // None was found, but the group has one: it forked and was gone as we read /proc.
+    if ChildChange.isAnyInGroup(group), (try? group.sendToGroup(.kill)) != nil, outcome.count == 0 {
+      outcome.count = nil
+    }
     return outcome
   }
 }

@@ -116,13 +116,13 @@ public enum KnownServer: CaseIterable, Sendable {
       self = .httpd
     } else if name == "haproxy" {
       self = .haproxy
-    } else if name.hasPrefix("php-fpm") {
+    } else if name.hasPrefix("php-fpm") && KnownServer.isVersion(name.dropFirst(7)) {
       self = .phpFPM
     } else if name == "lighttpd" {
       self = .lighttpd
     } else if name == "postgres" {
       self = .postgres
-    } else if name == "uwsgi" || name.hasPrefix("uwsgi-core") {
+    } else if name == "uwsgi" || name == "uwsgi-core" {
       self = .uwsgi
     } else if name == "unicorn" {
       self = .unicorn
@@ -141,6 +141,11 @@ public enum KnownServer: CaseIterable, Sendable {
     } else {
       return nil
     }
+  }
+
+  /// Nothing, "82", "8.2": what distributions put behind a name. (php-fpm_exporter is none, and dies of QUIT.)
+  private static func isVersion(_ suffix: ArraySlice<UInt8>) -> Bool {
+    suffix.allSatisfy { ($0 >= UInt8(ascii: "0") && $0 <= UInt8(ascii: "9")) || $0 == UInt8(ascii: ".") }
   }
 
   /// The server that a process is, now; nil where it is none that we know, or cannot be asked.

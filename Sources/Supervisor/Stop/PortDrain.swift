@@ -27,7 +27,9 @@ public struct PortDrain {
     let began = MonotonicClock.now
     // A table that cannot be read would let everything pass for idle.
     let first = try watch.trafficOrError()
-    say("draining: \(first.connections, "connection"), \(first.busy) busy; no supervisor, so the ports are watched")
+    say(
+      "draining: \(first.connections, "connection"), \(first.busy) busy; no supervisor, so the ports are watched"
+    )
     var events: [Event] = [.drainRequest]
     var busy = 0
     while true {

@@ -63,7 +63,10 @@ struct Report {
       text.append(" not acknowledged")
       if left.silent > 0 { text.append(contentsOf: " (\(left.silent, "peer") silent)") }
     }
-    if let survivors, survivors > 0 { text.append(contentsOf: "; \(survivors) processes could not be ended") }
+    if let survivors, survivors > 0 {
+      text.append(contentsOf: survivors == 1 ? "; 1 process" : "; \(survivors) processes")
+      text.append(" could not be ended")
+    }
     text.append(contentsOf: "; exit \(exitCode)")
     return text
   }
@@ -77,6 +80,9 @@ struct Report {
       case .missed:
         text.append("the kernel dropped notices; seen: ")
         writeCounts(to: &text)
+      case .late:
+        text.append("the kernel's notices are late; seen: ")
+        writeCounts(to: &text)
       }
       text.append(")")
     } else {
@@ -86,8 +92,13 @@ struct Report {
 
   private func writeCounts(to text: inout Text) {
     text.append(contentsOf: "\(losses.resets, "connection") reset")
-    if losses.thrownOut > 0 { text.append(contentsOf: " (\(losses.thrownOut) before it was read)") }
-    text.append(contentsOf: ", \(Int(clamping: losses.unacknowledged + losses.unread), "byte") lost")
+    let bytes = Int(clamping: losses.unacknowledged + losses.unread)
+    if losses.thrownOut > 0 {
+      text.append(contentsOf: " (\(losses.thrownOut) before it was read, its bytes not known)")
+      // Of the others none: that would read as if nothing had been lost.
+      if bytes == 0 { return }
+    }
+    text.append(contentsOf: ", \(bytes, "byte") lost")
   }
 
   /// The same facts as JSON fields.

@@ -37,6 +37,8 @@ struct SocketWatch {
       case refused(Errno)
       /// The kernel had to drop notices.
       case missed
+      /// The kernel's notices were still under way when the report was due.
+      case late
     }
 
     /// Whether all was seen, and nothing was lost.
@@ -125,10 +127,9 @@ struct SocketWatch {
   }
 
   /// Waits for the notices that are under way, so that what is not counted then was not lost.
-  func awaitNotices() {
-    if notices != nil && losses.notMeasured == nil {
-      DeathNotices.waitForThoseUnderWay(atMost: .milliseconds(100))
-    }
+  mutating func awaitNotices() {
+    guard notices != nil, losses.notMeasured == nil else { return }
+    if !DeathNotices.waitForThoseUnderWay(atMost: .milliseconds(100)) { losses.notMeasured = .late }
   }
 
   /// Takes in the notices that have come, at most `limit`; false when there may be more.
@@ -178,10 +179,13 @@ struct SocketWatch {
   /// Ends the following, and gives its memory back.
   mutating func endFollowing() { busyWatch = nil }
 
+  /// The same look once, for the report, where nothing was lingered for: only at ports that are known.
+  mutating func lookAtLeftovers() -> LingerLook? { ports.ports.isEmpty ? nil : lookAtLingering() }
+
   /// Looks at what the service has left to the kernel; nil where that cannot be read. Where no port is known
-  /// (a service that ended before anybody asked), our user's sockets count.
+  /// (a service that ended before anybody asked), all those of our cgroup count, or of the namespace.
   mutating func lookAtLingering() -> LingerLook? {
-    var look = LingerLook(user: ports.ports.isEmpty ? ProcessControl.effectiveUser : nil)
+    var look = LingerLook(cgroup: ports.ports.isEmpty ? Cgroup.own : nil)
     guard (try? table.read(LingerLook.query(ports: ports.ports), into: &look)) != nil else { return nil }
     return look
   }

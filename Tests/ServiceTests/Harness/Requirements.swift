@@ -10,6 +10,8 @@ enum Requirement: Hashable, Sendable {
   case namespaces
   /// A program in PATH.
   case tool(String)
+  /// Cgroups of one's own, in the unified hierarchy (v2).
+  case cgroups
   /// A Docker engine that answers.
   case docker
   /// The kubelet that EBB_KUBELET names, and to be in the engine's network, as its probes have to be.
@@ -23,7 +25,8 @@ enum Requirement: Hashable, Sendable {
     case .root: "root"
     case .namespaces: "namespaces of its own (root, or unshare -Ur permitted)"
     case .tool(let name): "the program \(name)"
-    case .docker: "a Docker engine"
+    case .cgroups: "cgroups of its own (version 2, writable)"
+    case .docker: "a Docker engine (DOCKER_HOST)"
     case .kubelet:
       "a kubelet (.ci/kubelet builds one; EBB_KUBELET is its path), in the engine's network (.ci/engine exec)"
     case .pythonModule(let name): "python3 with \(name)"
@@ -36,7 +39,8 @@ enum Requirement: Hashable, Sendable {
     case .namespaces:
       succeeds(Namespace.command([.pid, .network, .mount]) + ["true"])
     case .tool(let name): Tool.path(name) != nil
-    case .docker: Tool.path("docker") != nil && succeeds(["docker", "info"], Docker.environment)
+    case .cgroups: OwnCgroup.root != nil && (try? OwnCgroup()) != nil
+    case .docker: Tool.path("docker") != nil && succeeds(["docker", "info"])
     case .kubelet:
       Kubelet.path.map { access($0, X_OK) == 0 } == true && succeeds(Kubelet.sharesEnginesNetwork)
     case .pythonModule(let name): succeeds(["python3", "-c", "import \(name)"])
@@ -51,8 +55,9 @@ enum Requirement: Hashable, Sendable {
     isLeftOut || ProcessInfo.processInfo.environment["EBB_TEST_REQUIRE_ALL"] != "1"
   }
 
-  private func succeeds(_ words: [String], _ environment: [String: String] = [:]) -> Bool {
-    guard let probe = try? Running(words, environment: environment), let exit = try? probe.waitForExit()
+  private func succeeds(_ words: [String]) -> Bool {
+    guard let probe = try? Running(words, environment: Docker.environment),
+      let exit = try? probe.waitForExit()
     else { return false }
     return exit == .code(0)
   }

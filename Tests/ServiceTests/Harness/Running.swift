@@ -37,18 +37,21 @@ final class Running: @unchecked Sendable {
   ///
   /// - Parameters:
   ///   - words: its argv; the first word is looked up in PATH.
-  ///   - environment: added to PATH, LC_ALL and HOME. Nothing of the tests' own environment is handed on.
+  ///   - environment: added to PATH, LC_ALL, HOME and, in a shared network namespace, EBB_CONTROL=off. Nothing of the tests' own environment is handed on.
   ///   - namespaces: the namespaces that it gets for itself.
+  ///   - entering: a command before everything else, which enters namespaces of the test's own and becomes
+  ///     what follows it.
   ///   - prepare: shell commands that run before it, inside of its namespaces, as the same process.
   ///   - terminal: whether it gets a controlling terminal for its three standard descriptors.
   ///   - errors: what its standard error is.
   convenience init(
-    _ words: [String], environment: [String: String] = [:], namespaces: [Namespace] = [],
-    prepare: String? = nil, terminal: Bool = false, errors: ErrorOutput = .captured
+    _ words: [String], environment: [String: String] = [:], entering: [String] = [],
+    namespaces: [Namespace] = [], prepare: String? = nil, terminal: Bool = false,
+    errors: ErrorOutput = .captured
   ) throws {
     try self.init(
-      bytes: words.map { Array($0.utf8) }, environment: environment, namespaces: namespaces, prepare: prepare,
-      terminal: terminal, errors: errors)
+      bytes: words.map { Array($0.utf8) }, environment: environment, entering: entering,
+      namespaces: namespaces, prepare: prepare, terminal: terminal, errors: errors)
   }
 
   /// Starts ebb with these words behind it; otherwise as ``init(_:environment:namespaces:prepare:terminal:errors:)``.
@@ -64,13 +67,14 @@ final class Running: @unchecked Sendable {
   /// The same for words (and further variables, "name=value") that need not be UTF-8.
   init(
     bytes words: [[UInt8]], environment: [String: String] = [:], variables: [[UInt8]] = [],
-    namespaces: [Namespace] = [], prepare: String? = nil, terminal hasTerminal: Bool = false,
+    entering: [String] = [], namespaces: [Namespace] = [], prepare: String? = nil,
+    terminal hasTerminal: Bool = false,
     errors errorOutput: ErrorOutput = .captured
   ) throws {
     mark = "EBB_TEST_MARK=\(getpid()).\(Running.counter.next())"
     isInPIDNamespace = namespaces.contains(.pid)
 
-    var argv = Namespace.command(namespaces).map { Array($0.utf8) }
+    var argv = (entering + Namespace.command(namespaces)).map { Array($0.utf8) }
     var preparation = prepare ?? ""
     if namespaces.contains(.network) { preparation = "ip link set lo up\n" + preparation }
     if !preparation.isEmpty {
@@ -78,6 +82,8 @@ final class Running: @unchecked Sendable {
     }
     argv += words
     var all = ["PATH": Tool.searchPath, "LC_ALL": "C.UTF-8", "HOME": "/"]
+    // Tests side by side would contend for the one control socket of their mount and network namespace.
+    if !namespaces.contains(.network) { all["EBB_CONTROL"] = "off" }
     all.merge(environment) { $1 }
     let envp = all.map { Array("\($0)=\($1)".utf8) } + variables + [Array(mark.utf8)]
 

@@ -31,11 +31,14 @@ public struct SocketOwners {
     }
   }
 
+  /// The inodes of the sockets that they hold.
+  var sockets: [UInt64] { inodes }
+
   /// Whether one of them holds the socket of this inode.
   public func hold(_ inode: UInt64) -> Bool { inodes.contains(inode) }
 
   /// What a descriptor is of.
-  private enum Target {
+  enum Target {
     /// A socket of this inode.
     case socket(UInt64)
     case other
@@ -44,7 +47,7 @@ public struct SocketOwners {
   }
 
   /// The inode in "socket:[12345]".
-  private static func target(of descriptor: Int32, in directory: Text) -> Target {
+  static func target(of descriptor: Int32, in directory: Text) -> Target {
     let path: Text = "\(directory)/\(descriptor)"
     return path.bytes.withCString { path in
       withUnsafeTemporaryAllocation(byteCount: 64, alignment: 1) { buffer in

@@ -14,6 +14,16 @@ enum ProcNetTCP {
     }
   }
 
+  /// Reads the UDP sockets, whose files have the same form; state 7 is one that is not connected.
+  static func readUDP(_ query: SocketQuery, into collector: inout some SocketCollector) throws(Errno) {
+    try read(CString("/proc/net/udp"), query, into: &collector)
+    do throws(Errno) {
+      try read(CString("/proc/net/udp6"), query, into: &collector)
+    } catch {
+      if error != .noSuchFile { throw error }
+    }
+  }
+
   private static func read(
     _ path: CString, _ query: SocketQuery, into collector: inout some SocketCollector
   ) throws(Errno) {

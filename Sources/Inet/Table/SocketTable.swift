@@ -39,6 +39,11 @@ public struct SocketTable {
     try readProc(query, into: &collector, otherwise: .noSuchFile)
   }
 
+  /// Reads UDP sockets, from /proc/net: few have many of them, and udp_diag is a module that may be missing.
+  public func readUDP(_ query: SocketQuery, into collector: inout some SocketCollector) throws(Errno) {
+    try ProcNetTCP.readUDP(query, into: &collector)
+  }
+
   private mutating func dump(_ query: SocketQuery, into collector: inout some SocketCollector) throws(Errno) {
     let diagnostics: SocketDiagnostics
     if let open = self.diagnostics { diagnostics = open } else { diagnostics = try SocketDiagnostics() }

@@ -103,26 +103,29 @@ public struct DeathNotices {
     _ = try checked { clinux_bind_netlink(descriptor.rawValue) }
   }
 
-  /// Waits until the notices of what has died by now have arrived, at most so long.
+  /// Waits until the notices of what has died by now have arrived, at most so long; false when they may not
+  /// have.
   ///
   /// The kernel sends them from a work queue, one a processor (net/core/sock_diag.c,
   /// sock_diag_broadcast_destroy()), some time after the death: 2 of 60 services that closed with unread data
-  /// as they exited were reaped before it. So a socket of ours dies on every processor, and its notice comes
+  /// as they exited were reaped before it, and with a crowd of notices for somebody who does not read them it
+  /// takes seconds. So a socket of ours dies on every processor, and its notice comes
   /// behind the others.
-  public static func waitForThoseUnderWay(atMost longest: Duration) {
+  public static func waitForThoseUnderWay(atMost longest: Duration) -> Bool {
     var port: UInt16 = 0
-    guard let held = try? FileDescriptor(checked({ clinux_shared_port(&port) })) else { return }
+    guard let held = try? FileDescriptor(checked({ clinux_shared_port(&port) })) else { return false }
     defer { held.close() }
-    guard let notices = try? DeathNotices(ports: [port]) else { return }
+    guard let notices = try? DeathNotices(ports: [port]) else { return false }
     defer { notices.close() }
     var missing = clinux_die_on_every_processor(port)
     let end = MonotonicClock.now + longest
     while missing > 0 {
       let left = end - MonotonicClock.now
-      guard left > .zero else { return }
+      guard left > .zero else { return false }
       notices.descriptor.waitUntilReadable(for: left)
       while notices.take() { missing -= 1 }
     }
+    return true
   }
 
   /// Takes whatever there is to read; false when that is nothing.

@@ -12,21 +12,24 @@ public struct LingerLook: SocketCollector, Equatable, Sendable {
   public private(set) var silent = 0
   /// Their bytes.
   public private(set) var silentBytes: UInt64 = 0
-  /// Whether only this user's sockets count, where no port tells which are the service's.
-  private let user: UInt32?
+  /// Only sockets of this cgroup count, where no port tells which are the service's; nil: all of them.
+  ///
+  /// Not the user's: a socket's is that of the process that accepted it, often not our own, and before Linux
+  /// 6.17 one without a process shows as root's (net/core/sock.c, sock_i_uid()).
+  private let cgroup: UInt64?
 
   /// A look that has seen nothing yet.
-  public init(user: UInt32? = nil) { self.user = user }
+  public init(cgroup: UInt64? = nil) { self.cgroup = cgroup }
 
   /// What to ask the table for.
   public static func query(ports: [UInt16]) -> SocketQuery { SocketQuery(states: .delivering, ports: ports) }
 
   /// Forgets all rows.
-  public mutating func restart() { self = LingerLook(user: user) }
+  public mutating func restart() { self = LingerLook(cgroup: cgroup) }
 
   /// Takes one connection. One that has only its FIN left is not counted: nothing can be lost any more.
   public mutating func take(_ socket: TCPSocket) {
-    if let user, socket.user != user { return }
+    if let cgroup, let its = socket.cgroup, its != cgroup { return }
     let bytes = UInt64(socket.unacknowledged)
     if bytes == 0 { return }
     if socket.retransmissions >= LingerLook.silent {

@@ -1,3 +1,4 @@
+import CLinux
 import Linux
 
 /// The address of one end of a socket: an IPv4 or IPv6 address and a port.
@@ -17,6 +18,15 @@ public struct Endpoint: Equatable, Sendable {
     self.high = high
     self.low = low
     self.port = port
+  }
+
+  /// The address in text, inet_pton(3), with no port; nil where it is none.
+  public init?(address text: CString) {
+    var high: UInt64 = 0
+    var low: UInt64 = 0
+    let family = clinux_parse_address(text.pointer, &high, &low)
+    if family == 0 { return nil }
+    self.init(isIPv6: family == 6, high: high, low: low, port: 0)
   }
 
   /// Whether it is every address of the host: 0.0.0.0 or ::.

@@ -1,0 +1,85 @@
+import CLinux
+import Linux
+
+/// The kernel's own word on whether a port is free: bind(2) with SO_REUSEADDR, the way servers do it, on
+/// IPv4 and IPv6. No table has this answer.
+///
+/// The socket never listens, and holds the port for some microseconds.
+public enum BindTest {
+  /// What the kernel said.
+  public enum Verdict: Equatable, Sendable {
+    /// Both families accept it.
+    case free
+    /// One refuses it: EADDRINUSE.
+    case inUse
+    /// It cannot be asked: a port under 1024 without CAP_NET_BIND_SERVICE, no descriptor left, …
+    case cannotTell(Errno)
+  }
+
+  /// As which kind of server is asked.
+  public struct Manner: Equatable, Sendable {
+    /// UDP instead of TCP.
+    public var isUDP = false
+    /// SO_REUSEADDR is set, as servers do; `--strict` does not.
+    public var reusesAddress = true
+    /// SO_REUSEPORT is set.
+    public var reusesPort = false
+    /// One address alone; nil for every one, of both families.
+    public var address: Endpoint?
+
+    /// A TCP server that sets SO_REUSEADDR, on every address.
+    public init() {}
+
+    /// A UDP server. It sets nothing: with SO_REUSEADDR any two UDP sockets share a port.
+    public static var udp: Manner {
+      var manner = Manner()
+      manner.isUDP = true
+      manner.reusesAddress = false
+      return manner
+    }
+  }
+
+  /// Asks for a port.
+  public static func ask(_ port: UInt16, _ manner: Manner = Manner()) -> Verdict {
+    if let address = manner.address { return ask(port, manner, ipv6: address.isIPv6) }
+    let first = ask(port, manner, ipv6: false)
+    let second = ask(port, manner, ipv6: true)
+    if first == .inUse || second == .inUse { return .inUse }
+    // A namespace without one of the families has nothing to say about it.
+    for verdict in [first, second] {
+      if case .cannotTell(let error) = verdict, error != .addressFamilyNotSupported,
+        error != .addressNotAvailable
+      {
+        return verdict
+      }
+    }
+    return .free
+  }
+
+  private static func ask(_ port: UInt16, _ manner: Manner, ipv6: Bool) -> Verdict {
+    do throws(Errno) {
+      let descriptor = FileDescriptor(
+        try checked {
+          socket(
+            ipv6 ? AF_INET6 : AF_INET,
+            manner.isUDP ? clinux_socket_datagram_cloexec() : clinux_socket_stream_cloexec(), 0)
+        })
+      defer { descriptor.close() }
+      func set(_ level: Int32, _ option: Int32) {
+        var yes: Int32 = 1
+        _ = setsockopt(descriptor.rawValue, level, option, &yes, socklen_t(MemoryLayout<Int32>.size))
+      }
+      if manner.reusesAddress { set(SOL_SOCKET, SO_REUSEADDR) }
+      if manner.reusesPort { set(SOL_SOCKET, SO_REUSEPORT) }
+      // Without it an IPv6 socket would ask about IPv4 a second time.
+      if ipv6 { set(Int32(IPPROTO_IPV6), IPV6_V6ONLY) }
+      let address = manner.address
+      _ = try checked {
+        clinux_bind_port(descriptor.rawValue, ipv6, address?.high ?? 0, address?.low ?? 0, port)
+      }
+      return .free
+    } catch {
+      return error == .addressInUse ? .inUse : .cannotTell(error)
+    }
+  }
+}

@@ -1,0 +1,43 @@
+import Foundation
+
+/// A program that runs another one with netlink refused, as a strict seccomp profile does: compiled by gcc,
+/// since only C may set a filter for itself before it becomes the other.
+struct WithoutNetlink {
+  private let folder: TemporaryFolder
+
+  init() throws {
+    folder = try TemporaryFolder()
+    let file = try folder.write("without-netlink.c", WithoutNetlink.source)
+    let gcc = try Running(["gcc", "-O1", "-o", "\(folder.path)/without-netlink", file])
+    guard try gcc.finish() == .code(0) else { throw Unusable("gcc: \(gcc.errors.text)") }
+  }
+
+  /// The word before a command.
+  var command: [String] { ["\(folder.path)/without-netlink"] }
+
+  private static let source = """
+    #include <errno.h>
+    #include <linux/filter.h>
+    #include <linux/seccomp.h>
+    #include <stddef.h>
+    #include <sys/prctl.h>
+    #include <sys/socket.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+    int main(int count, char **words) {
+      struct sock_filter program[] = {
+          BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+          BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_socket, 0, 3),
+          BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+          BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_NETLINK, 0, 1),
+          BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+          BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+      };
+      struct sock_fprog filter = {sizeof program / sizeof *program, program};
+      if (count < 2 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) return 125;
+      if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter)) return 125;
+      execvp(words[1], words + 1);
+      return 127;
+    }
+    """
+}
