@@ -22,6 +22,9 @@ public struct ProcessRecord {
     self = record
   }
 
+  /// Whether the process of this record is still there, if only as a zombie: the number alone may be another's.
+  public var isCurrent: Bool { (try? ProcessRecord(of: process))?.startTime == startTime }
+
   /// The record in a line of /proc/PID/stat; nil where that makes no sense. The name may hold anything,
   /// parentheses and blanks included, so what follows it is counted from the last parenthesis.
   public init?(_ process: ProcessID, parsing line: [UInt8]) {
