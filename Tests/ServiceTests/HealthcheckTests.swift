@@ -110,6 +110,15 @@ import Testing
     #expect(try container.exec("/ebb", "status").run.output.text.hasPrefix("serving for "))
   }
 
+  @Test func rootMayAskAServiceOfAnotherUser() throws {
+    let image = try Image(scratch: #"ENTRYPOINT ["/ebb", "--", "/tide", "serve"]"#)
+    let container = try Container(image, options: ["--user=65534"])
+    try wait(until: "it is ready") { try container.exec("/ebb", "ready").exit == .code(0) }
+    for command in ["ready", "status", "drain"] {
+      #expect(try container.exec("/ebb", command, options: ["--user=0"]).exit == .code(0), "\(command)")
+    }
+  }
+
   /// The commands check the supervisor before they ask it; this client asks whoever it is.
   @Test(.requires(.root, .tool("python3"))) func theSupervisorItselfRefusesStrangers() throws {
     let image = try Image(scratch: #"ENTRYPOINT ["/ebb", "--", "/tide", "serve"]"#)
