@@ -11,6 +11,9 @@ public struct ProcessID: Equatable, Sendable {
   /// This process.
   public static var own: ProcessID { ProcessID(getpid()) }
 
+  /// This process's session, getsid(2).
+  public static var ownSession: ProcessID { ProcessID(getsid(0)) }
+
   /// Sends a signal to this process alone; the corresponding C function is `kill`.
   public func send(_ signal: Signal) throws(Errno) {
     let pid = rawValue

@@ -7,6 +7,10 @@ public struct ProcessRecord {
   public let process: ProcessID
   /// Its parent, 0 where that is in another pid namespace.
   public let parent: ProcessID
+  /// Its process group.
+  public let group: ProcessID
+  /// Its session, and so that of all members of its group.
+  public let session: ProcessID
   /// The one-letter state: R, S, D, T (stopped), Z (zombie), …
   public let state: UInt8
   /// The name that the kernel keeps, at most 15 bytes: the program's file name, unless the process changed it.
@@ -33,10 +37,14 @@ public struct ProcessRecord {
     else { return nil }
     let fields = line[(close + 1)...].split(separator: UInt8(ascii: " "), maxSplits: 21)
     guard fields.count > 19, let state = fields[0].first,
-      let parent = decimal(fields[1]).flatMap({ pid_t(exactly: $0) }), let start = decimal(fields[19])
+      let parent = decimal(fields[1]).flatMap({ pid_t(exactly: $0) }),
+      let group = decimal(fields[2]).flatMap({ pid_t(exactly: $0) }),
+      let session = decimal(fields[3]).flatMap({ pid_t(exactly: $0) }), let start = decimal(fields[19])
     else { return nil }
     self.process = process
     self.parent = ProcessID(parent)
+    self.group = ProcessID(group)
+    self.session = ProcessID(session)
     self.state = state
     self.name = Array(line[(open + 1)..<close])
     self.startTime = start

@@ -185,7 +185,7 @@ extension Supervisor {
         text.append(count > 1 ? ", …)" : ")")
       }
     } else {
-      text.append(contentsOf: "process group \(service.process)")
+      text.append(contentsOf: "process group \(outcome.groups.first ?? service.process)")
     }
     say(
       level, "left-behind", text,

@@ -10,6 +10,10 @@ enum Descendants {
     var count: Int?
     /// One of them, to name.
     var example: ProcessRecord?
+    /// The groups to which descendants belong: the main process's own, and those in sessions that are not ours.
+    /// Only a member of a session makes or joins a group of it, and whoever made the session is a descendant,
+    /// so all members of these are.
+    var groups: [ProcessID]
   }
 
   /// Sends a signal to every descendant, and wakes those that are suspended.
@@ -19,10 +23,15 @@ enum Descendants {
   static func send(_ signal: Signal, group: ProcessID) -> Outcome {
     guard let descendants = try? ProcessTable.descendants(of: .own) else {
       if ChildChange.isAnyInGroup(group) { try? group.sendToGroup(signal) }
-      return Outcome(count: nil, example: nil)
+      return Outcome(count: nil, example: nil, groups: [group])
     }
-    var outcome = Outcome(count: 0, example: nil)
-    for record in descendants where ProcessTable.send(signal, to: record) {
+    var outcome = Outcome(count: 0, example: nil, groups: [group])
+    let ownSession = ProcessID.ownSession
+    for record in descendants {
+      if record.session != ownSession && !outcome.groups.contains(record.group) {
+        outcome.groups.append(record.group)
+      }
+      guard ProcessTable.send(signal, to: record) else { continue }
       outcome.count = (outcome.count ?? 0) + 1
       if outcome.example == nil { outcome.example = record }
       if record.state == UInt8(ascii: "T") && signal != .kill { ProcessTable.send(.continue, to: record) }
@@ -30,13 +39,17 @@ enum Descendants {
     return outcome
   }
 
-  /// Kills every descendant. What forks as it is killed is met by the group's own signal, which the kernel
-  /// delivers to all members at once and which stops a fork in progress, fork(2); and by the next round.
+  /// Kills every descendant. What forks as it is killed is met by its group's own signal, which the kernel
+  /// delivers to all members at once and which stops a fork in progress, fork(2); and by the next round. A group
+  /// gets it only while a child of ours is in it, since its number may have gone to strangers otherwise.
   static func kill(group: ProcessID) -> Outcome {
     var outcome = send(.kill, group: group)
-    // None was found, but the group has one: it forked and was gone as we read /proc.
-    if ChildChange.isAnyInGroup(group), (try? group.sendToGroup(.kill)) != nil, outcome.count == 0 {
-      outcome.count = nil
+    for group in outcome.groups where ChildChange.isAnyInGroup(group) {
+      // None was met by number, but the group has one: it had forked and gone before it was its turn.
+      if (try? group.sendToGroup(.kill)) != nil, outcome.count == 0 {
+        outcome.count = nil
+        outcome.groups = [group]
+      }
     }
     return outcome
   }
