@@ -256,7 +256,13 @@ final class Running: @unchecked Sendable {
     for _ in 0..<50 {
       let left = processes()
       if left.isEmpty { return }
-      for process in left { kill(process.pid, SIGKILL) }
+      for process in left {
+        // By its group too, as what forks and ends at once is gone before it is its turn. Its session is one
+        // that began here, and so all members of its group are of ours.
+        let group = process.group
+        if group > 1 && process.session != getsid(0) { kill(-group, SIGKILL) }
+        kill(process.pid, SIGKILL)
+      }
       usleep(1_000)
     }
   }
