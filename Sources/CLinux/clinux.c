@@ -179,6 +179,18 @@ int clinux_unix_connect(int fd, const char *name) {
   return connect(fd, (struct sockaddr *)&address, length);
 }
 
+int clinux_unix_autobind(int fd, struct clinux_unix_name *name) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  socklen_t length = sizeof address;
+  if (bind(fd, (struct sockaddr *)&address, sizeof address.sun_family) < 0) return -1;
+  memset(&address, 0, sizeof address);
+  if (getsockname(fd, (struct sockaddr *)&address, &length) < 0) return -1;
+  memset(name, 0, sizeof *name);
+  memcpy(name->text, address.sun_path, sizeof address.sun_path);
+  name->text[0] = '@';
+  return 0;
+}
+
 int clinux_peer(int fd, struct clinux_peer *peer) {
   struct ucred credentials;
   socklen_t length = sizeof credentials;

@@ -39,6 +39,8 @@ public struct Errno: Error, Equatable, Sendable {
   public static var noBufferSpace: Errno { Errno(ENOBUFS) }
   /// EPROTO: a reply that cannot be read; what a parser here says of bytes that make no sense.
   public static var protocolError: Errno { Errno(EPROTO) }
+  /// EOPNOTSUPP: the kernel knows the call, and cannot do this.
+  public static var notSupported: Errno { Errno(EOPNOTSUPP) }
   /// ENOSYS: the kernel does not have this call.
   public static var notImplemented: Errno { Errno(ENOSYS) }
 }

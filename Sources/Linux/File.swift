@@ -25,6 +25,44 @@ public enum File {
   /// Removes a name; the corresponding C function is `unlink`.
   public static func remove(_ path: CString) { _ = unlink(path.pointer) }
 
+  /// Copies a file's bytes. They are written beside the target and take its name at the end, so that nobody ever
+  /// finds a part of them; what had the name is replaced.
+  public static func copy(_ source: CString, to target: CString, mode: mode_t) throws(Errno) {
+    let input = try FileDescriptor.open(source, O_RDONLY)
+    defer { input.close() }
+    let beside: Text = "\(target).\(ProcessID.own)"
+    try beside.bytes.withCString { (beside) throws(Errno) in
+      let output = try FileDescriptor.open(beside, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600)
+      do throws(Errno) {
+        defer { output.close() }
+        var buffer = [UInt8](repeating: 0, count: 64 * 1024)
+        try buffer.withUnsafeMutableBufferPointer { (bytes) throws(Errno) in
+          let buffer = UnsafeMutableRawBufferPointer(bytes)
+          while true {
+            let count = try input.read(into: buffer)
+            if count == 0 { break }
+            var written = 0
+            while written < count {
+              written += try output.write(UnsafeRawBufferPointer(rebasing: buffer[written..<count]))
+            }
+          }
+        }
+        // Whatever the umask is.
+        _ = try checked { fchmod(output.rawValue, mode) }
+        _ = try checked { rename(beside.pointer, target.pointer) }
+      } catch {
+        remove(beside)
+        throw error
+      }
+    }
+  }
+
+  /// Whether a path leads to a folder; the corresponding C function is `stat`.
+  public static func isDirectory(_ path: CString) -> Bool {
+    var status = stat()
+    return stat(path.pointer, &status) == 0 && status.st_mode & mode_t(S_IFMT) == mode_t(S_IFDIR)
+  }
+
   /// Whether a path leads anywhere; the corresponding C function is `access`.
   public static func exists(_ path: CString) -> Bool { access(path.pointer, F_OK) == 0 }
 }

@@ -22,6 +22,9 @@ public struct ProcessRecord {
     self = record
   }
 
+  /// Whether the process of this record is still there, if only as a zombie: the number alone may be another's.
+  public var isCurrent: Bool { (try? ProcessRecord(of: process))?.startTime == startTime }
+
   /// The record in a line of /proc/PID/stat; nil where that makes no sense. The name may hold anything,
   /// parentheses and blanks included, so what follows it is counted from the last parenthesis.
   public init?(_ process: ProcessID, parsing line: [UInt8]) {
@@ -72,6 +75,31 @@ public enum ProcessTable {
     return users.count == 4 ? decimal(users[1]).flatMap { UInt32(exactly: $0) } : nil
   }
 
+  /// How many descriptors a process has open; nil where it may not be looked into.
+  public static func openDescriptors(of process: ProcessID) -> Int? {
+    let path: Text = "/proc/\(process)/fd"
+    var count = 0
+    let isReadable = path.bytes.withCString { path in
+      (try? Directory.numbers(in: path) { _ in
+        count += 1
+        return true
+      }) != nil
+    }
+    return isReadable ? count : nil
+  }
+
+  /// How many descriptors it may have, the soft RLIMIT_NOFILE of /proc/PID/limits; nil where that cannot be
+  /// read.
+  public static func descriptorLimit(of process: ProcessID) -> UInt64? {
+    let path: Text = "/proc/\(process)/limits"
+    guard let limits = path.bytes.withCString({ try? File.read($0) }) else { return nil }
+    for line in limits.split(separator: UInt8(ascii: "\n")) where Array(line).hasPrefix("Max open files") {
+      let fields = line.split(separator: UInt8(ascii: " "))
+      return fields.count > 3 ? decimal(fields[3]) : nil
+    }
+    return nil
+  }
+
   /// What is behind a name in /proc/PID/status, proc_pid_status(5), and the tab behind that.
   private static func status(_ field: StaticString, of process: ProcessID) -> ArraySlice<UInt8>? {
     let path: Text = "/proc/\(process)/status"
@@ -80,10 +108,20 @@ public enum ProcessTable {
       .dropFirst(field.utf8CodeUnitCount + 1)
   }
 
+  /// Whether /proc shows us under our own number. It does not where there is none, but an empty folder to mount
+  /// it on; nor where it is that of another pid namespace, in which our numbers are those of strangers.
+  static var showsOwnNamespace: Bool {
+    var target = [CChar](repeating: 0, count: 16)
+    let count = readlink("/proc/self", &target, target.count)
+    guard count > 0 else { return false }
+    return decimal(target.prefix(count).map { UInt8(bitPattern: $0) }) == UInt64(exactly: getpid())
+  }
+
   /// The descendants of a process that are alive (zombies are not), in no order; at most `limit`. Throws
   /// where there is no /proc.
   public static func descendants(of ancestor: ProcessID, limit: Int = 65536) throws(Errno) -> [ProcessRecord]
   {
+    guard showsOwnNamespace else { throw .noSuchFile }
     var records: [ProcessRecord] = []
     try Directory.numbers(in: CString("/proc")) { number in
       if let record = try? ProcessRecord(of: ProcessID(number)) { records.append(record) }

@@ -57,7 +57,9 @@ public struct UnixSocket {
   private static func isLeftOver(_ path: CString) -> Bool {
     // connect(2) says ECONNREFUSED of any file that is no socket too: that is nobody's to remove.
     var status = stat()
-    guard lstat(path.pointer, &status) == 0, status.st_mode & mode_t(S_IFMT) == mode_t(S_IFSOCK) else { return false }
+    guard lstat(path.pointer, &status) == 0, status.st_mode & mode_t(S_IFMT) == mode_t(S_IFSOCK) else {
+      return false
+    }
     do throws(Errno) {
       try UnixSocket(connectingTo: path, limit: .milliseconds(100)).descriptor.close()
       return false

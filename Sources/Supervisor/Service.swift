@@ -6,6 +6,11 @@ struct Service {
   private(set) var process: ProcessID
   /// The process that was launched, where it has named another as the main one and has not been reaped.
   private var former: ProcessID?
+  /// What /proc said of that other one. It need not be a child of ours: its end may be its parent's to know, and
+  /// its number another's then.
+  private var named: ProcessRecord?
+  /// How the launched process ended, where it had named another.
+  private(set) var formerStatus = ExitStatus.exited(0)
   /// It has not been reaped, so its number is its own.
   private(set) var isAlive = true
   /// A signal has stopped it, and none continued it.
@@ -42,8 +47,14 @@ struct Service {
   }
 
   /// Sends it a signal, or its whole group where the user wants that.
-  func send(_ signal: Signal) {
+  mutating func send(_ signal: Signal) {
     guard isAlive else { return }
+    if let named, !named.isCurrent, let former {
+      // The one that was named is gone, and only its parent was told: the launched one is the main one again.
+      process = former
+      self.former = nil
+      self.named = nil
+    }
     let signal = adapted(signal)
     if signalsGroup || (signal == .continue && terminal != nil) {
       // Before it has made its group there is none.
@@ -64,7 +75,7 @@ struct Service {
   }
 
   /// Sends it the signal that has it end, and wakes it if it is suspended: it would not see it otherwise.
-  func stop(_ signal: Signal) {
+  mutating func stop(_ signal: Signal) {
     send(signal)
     if isStopped { send(.continue) }
   }
@@ -76,17 +87,19 @@ struct Service {
   mutating func noteReaped() { isAlive = false }
 
   /// Takes another process of the service as the main one, MAINPID= of sd_notify(3).
-  mutating func adopt(_ process: ProcessID) {
-    if former == nil { former = self.process }
-    self.process = process
+  mutating func adopt(_ record: ProcessRecord) {
+    if former == nil && named == nil { former = process }
+    process = record.process
+    named = record
   }
 
   /// Takes in that a process has been reaped; true where it was the launched one, which had named another.
   /// With the other gone too (its parent reaped it, so nobody told us), the service has ended.
-  mutating func noteFormerReaped(_ process: ProcessID) -> Bool {
+  mutating func noteFormerReaped(_ process: ProcessID, _ status: ExitStatus) -> Bool {
     guard process == former else { return false }
     former = nil
-    if (try? ProcessRecord(of: self.process)) == nil { isAlive = false }
+    formerStatus = status
+    if named?.isCurrent != true { isAlive = false }
     return true
   }
 

@@ -34,6 +34,8 @@ public final class Supervisor {
   /// The signal that began the stop; nil while only a request did.
   var beganWith: Signal?
   var stopSent: Duration?
+  /// The exit code of a launch that failed: what the child exits with says less.
+  var launchFailure: UInt8?
   /// Connections that the last look found busy.
   var lastBusy = 0
   var lastLinger: LingerLook?
@@ -48,6 +50,8 @@ public final class Supervisor {
   var readiness: Readiness
   var phaseSince: Duration
   var toldPhase = Phase.starting
+  /// What has happened and the machine has not been told yet; the first one is being told.
+  var events: [Event] = []
   var counters = Counters()
 
   /// Runs a service and gives back the code to exit with.
@@ -82,7 +86,7 @@ public final class Supervisor {
     try poll.add(timer.descriptor, token: Token(.timer).rawValue)
     if let signal = configuration.parentDeathSignal { try ProcessControl.setParentDeathSignal(signal) }
     // PID 1 is what orphans go to anyway.
-    if configuration.isSubreaper && ProcessID.own.rawValue != 1 { try ProcessControl.becomeSubreaper() }
+    if configuration.isInit && ProcessID.own.rawValue != 1 { try ProcessControl.becomeSubreaper() }
     sockets = SocketWatch(given: configuration.ports)
     sockets.noteListenersBefore()
     var plan = Plan()
@@ -127,7 +131,11 @@ public final class Supervisor {
         takeSignals()
       }
       takeSignals()
-      if moreChildren { reap() }
+      if moreChildren {
+        // What a process said before it ended is heard while it can still be told who it was.
+        takeNotifications()
+        reap()
+      }
       if moreNotices { takeNotices() }
       takeTicks()
       setTimer()
@@ -142,7 +150,7 @@ public final class Supervisor {
       handle(.tick)
     }
     control?.tick(at: now)
-    http?.endSlow(at: now)
+    http?.tick(at: now)
     listenAsThereIsRoom()
     takeReadinessTick()
   }

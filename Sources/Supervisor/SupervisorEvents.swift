@@ -53,17 +53,22 @@ extension Supervisor {
     for _ in 0..<256 {
       switch ChildChange.next() {
       case .nothing:
-        if let ended { handle(.ended(ended)) }
+        if let ended { noteEnd(ended) }
         return
       case .childless:
-        if let ended { handle(.ended(ended)) }
+        // No descendant is left, so neither is the main process, whoever has reaped it.
+        if ended == nil && service.isAlive && configuration.isInit {
+          service.noteReaped()
+          ended = service.formerStatus.code
+        }
+        if let ended { noteEnd(ended) }
         handle(.childless)
         return
       case .change(let change):
         if case .ended = change.kind { counters.childrenReaped += 1 }
         if change.process == service.process && service.isAlive {
           ended = take(change.kind) ?? ended
-        } else if case .ended(let status) = change.kind, service.noteFormerReaped(change.process) {
+        } else if case .ended(let status) = change.kind, service.noteFormerReaped(change.process, status) {
           // The process that named another one as its heir, MAINPID=.
           if !service.isAlive { ended = status.code }
         } else if case .ended(let status) = change.kind,
@@ -80,7 +85,12 @@ extension Supervisor {
       }
     }
     moreChildren = true
-    if let ended { handle(.ended(ended)) }
+    if let ended { noteEnd(ended) }
+  }
+
+  private func noteEnd(_ code: UInt8) {
+    lifecycle.plan.lingerMax = configuration.lingerMax ?? Platform.lingerMax
+    handle(.ended(code))
   }
 
   /// Takes in what happened to the main process; its exit code once it has ended.
@@ -101,7 +111,6 @@ extension Supervisor {
     case .ended(let status):
       takeLaunchOutcome()
       service.noteReaped()
-      lifecycle.plan.lingerMax = configuration.lingerMax ?? Platform.lingerMax
       var text: Text = "stopped: pid \(service.process) \(status)"
       if let sent = stopSent { text.append(contentsOf: " after \(now - sent)") }
       say(
@@ -110,7 +119,7 @@ extension Supervisor {
           Field("pid", service.process.rawValue), Field("status", status.code),
           Field("seconds", stopSent.map { .seconds(now - $0) } ?? .null),
         ])
-      return status.code
+      return launchFailure ?? status.code
     }
   }
 
@@ -133,6 +142,7 @@ extension Supervisor {
     let failure = LaunchFailure(error, program: configuration.program)
     say(
       .problems, "failed", failure.text, [Field("exit", failure.exitCode), Field("errno", error.rawValue)])
+    launchFailure = failure.exitCode
     handle(.failed(failure.exitCode))
   }
 

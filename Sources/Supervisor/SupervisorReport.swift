@@ -77,6 +77,9 @@ extension Configuration {
   /// The program's name, as the user typed it.
   var program: CString { CString(arguments[0] ?? UnsafeMutablePointer(mutating: CString("").pointer)) }
 
+  /// Orphans of the service become our children: we are PID 1, or take its part.
+  var isInit: Bool { isSubreaper || ProcessID.own.rawValue == 1 }
+
   /// What `--rewrite` makes of a signal; nil where it is dropped.
   func rewritten(_ signal: Signal) -> Signal? {
     for rewrite in rewrites where rewrite.from == signal { return rewrite.to }

@@ -52,8 +52,9 @@ enum DrainCommand {
       switch option {
       case .timeout: timeout = try Values.duration(value, source)
       case .ports:
-        guard let ports = Values.ports(value), !ports.tcp.isEmpty, ports.udp.isEmpty else {
-          throw UsageError(source, value, expected: "TCP ports with commas between them, like 8080,8443")
+        // EBB_PORTS is the supervisor's too, and may name UDP ports: they have no connections to wait for.
+        guard let ports = Values.ports(value) else {
+          throw UsageError(source, value, expected: "ports with commas between them, like 8080,8443")
         }
         alone.ports = ports.tcp
       case .lameDuck:

@@ -11,8 +11,11 @@ enum Help {
     if topic == "live" { return LiveCommand.help }
     if topic == "status" { return StatusCommand.help }
     if topic == "port" { return PortCommand.help }
+    if topic == "sockets" { return SocketsCommand.help }
+    if topic == "copy" { return CopyCommand.help }
     if topic == "signals" { return signals }
-    throw UsageError("no help on \(topic): expected run, drain, ready, live, status, port or signals")
+    throw UsageError(
+      "no help on \(topic): expected run, drain, ready, live, status, port, sockets, copy or signals")
   }
 
   private static var overview: Text {
@@ -25,6 +28,8 @@ enum Help {
       ebb live                                    exit 0 while there is a service (liveness)
       ebb status [--json] [--watch]               phase, ports, connections, what is waited for
       ebb port PORT[/udp]... [options]            is the port free, and if not, who or what holds it
+      ebb sockets [filters] [--destroy] [--json]  the socket table, summed up and explained
+      ebb copy PATH                               put ebb itself there (for an init container)
       ebb help [COMMAND|signals]                  options; what known servers are stopped with
       ebb --version
 

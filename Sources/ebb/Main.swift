@@ -24,6 +24,8 @@ enum Command {
   case live(Arguments)
   case status(Arguments)
   case port(Arguments)
+  case sockets(Arguments)
+  case copy(Arguments)
   case help(Arguments)
   case version
 
@@ -49,6 +51,10 @@ enum Command {
       self = .status(behind)
     } else if word == "port" {
       self = .port(behind)
+    } else if word == "sockets" {
+      self = .sockets(behind)
+    } else if word == "copy" {
+      self = .copy(behind)
     } else if word == "help" || word == "--help" || word == "-h" {
       self = .help(behind)
     } else if word == "--version" || word == "-V" {
@@ -70,6 +76,8 @@ enum Command {
     case .live(let arguments): return try LiveCommand.run(arguments)
     case .status(let arguments): return try StatusCommand.run(arguments)
     case .port(let arguments): return try PortCommand.run(arguments)
+    case .sockets(let arguments): return try SocketsCommand.run(arguments)
+    case .copy(let arguments): return try CopyCommand.run(arguments)
     case .help(let arguments):
       return output(try Help.text(arguments))
     case .version:

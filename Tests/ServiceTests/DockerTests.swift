@@ -24,7 +24,8 @@ import Testing
   @Test(.requires(.docker)) func anImageFromScratchIsStoppedWithNothingLostAndThePhasesTold() throws {
     let container = try startTide()
     let client = try Client(try container.address(), 8080, receiveBuffer: 65536)
-    try client.request("/bytes?n=3145728")
+    // The service closes when it has written all of it: the kernel has the rest.
+    try client.request("/bytes?n=3145728", closing: true)
     let first = client.read(atMost: 1000).bytes.count
     let stop = Background { try container.stop() }
     var rest = 0
@@ -160,5 +161,41 @@ import Testing
     }
     #expect(try stop.value() == "0")
     #expect(got > 3 << 20)
+  }
+
+  // MARK: - What users copy
+
+  /// The Swift image cannot be pulled here: a program called swift stands for it, which "builds" the ebb under
+  /// test. All else is as users have it.
+  @Test(.requires(.docker)) func theDockerfileLeavesAnImageOfEbbAlone() throws {
+    let swift = try Image(
+      """
+      FROM debian:bookworm-slim
+      COPY ebb /prebuilt
+      RUN printf '%s\\n' '#!/bin/sh -e' 'test "$*" = "build -c release --product ebb"' \\
+          'test -f Package.swift && test -d Sources/ebb && test -d Tests/ServiceTests' \\
+          'mkdir -p .build/release && cp /prebuilt .build/release/ebb' >/usr/bin/swift && chmod +x /usr/bin/swift
+      """, programs: [.ebb])
+    let ebb = try Image(
+      folder: Binary.packageRoot, dockerfile: "docker/Dockerfile", arguments: ["SWIFT=\(swift.name)"])
+    #expect(try Docker.run("run", "--rm", ebb.name, "--version").hasPrefix("ebb "))
+    let size = try #require(Int(try Docker.run("image", "inspect", "--format", "{{.Size}}", ebb.name)))
+    let status = try FileManager.default.attributesOfItem(atPath: try Binary.ebb.path())
+    #expect(size == status[.size] as? Int)
+
+    let nginx = try Image(
+      folder: Binary.packageRoot + "/docker/nginx",
+      arguments: ["EBB=\(ebb.name)", "NGINX=debian:bookworm-slim"])
+    let container = try Container(nginx)
+    let address = try container.address()
+    try wait(until: "nginx answers") {
+      guard let client = try? Client(address, 80), (try? client.request("/", closing: true)) != nil else {
+        return false
+      }
+      return client.answer(silence: 1).end == .more
+    }
+    try wait(until: "it is healthy") { try container.inspect("{{.State.Health.Status}}") == "healthy" }
+    #expect(try container.stop() == "0")
+    #expect(try container.errors().last?.hasPrefix("ebb: released: 80 free; ") == true)
   }
 }

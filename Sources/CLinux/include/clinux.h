@@ -24,6 +24,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -95,6 +96,11 @@ pid_t clinux_launch(const struct clinux_launch *launch);
 // for an abstract one, else it is a path; -1 with ENAMETOOLONG where it does not fit.
 int clinux_unix_bind(int fd, const char *name);
 int clinux_unix_connect(int fd, const char *name);
+// Binds to an abstract name that the kernel chooses, and tells it, '@' for the NUL.
+struct clinux_unix_name {
+  char text[109];
+};
+int clinux_unix_autobind(int fd, struct clinux_unix_name *name);
 static inline int clinux_socket_seqpacket_cloexec(void) { return SOCK_SEQPACKET | SOCK_CLOEXEC; }
 
 static inline int clinux_unix_datagram(void) { return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }

@@ -31,6 +31,9 @@ public struct SocketOwners {
     }
   }
 
+  /// The inodes of the sockets that they hold.
+  var sockets: [UInt64] { inodes }
+
   /// Whether one of them holds the socket of this inode.
   public func hold(_ inode: UInt64) -> Bool { inodes.contains(inode) }
 

@@ -62,7 +62,8 @@ struct ControlServer {
       return .nobody
     }
     guard let peer = try? Peer(of: socket), peer.mayTalkToUs() else {
-      socket.close(after: ControlAnswer.refused("only ebb's own user, or root, in this container may ask").text)
+      socket.close(
+        after: ControlAnswer.refused("only ebb's own user, or root, in this container may ask").text)
       return .refused
     }
     guard let place = freePlace else {
@@ -81,7 +82,9 @@ struct ControlServer {
         taken.append(nil)
         return taken.count - 1
       }
-      let silent = taken.indices.compactMap { place in taken[place]?.deadline.map { (place: place, until: $0) } }
+      let silent = taken.indices.compactMap { place in
+        taken[place]?.deadline.map { (place: place, until: $0) }
+      }
       let longest = silent.min { $0.until < $1.until }
       if let longest { close(longest.place) }
       return longest?.place

@@ -2,14 +2,19 @@ import CLinux
 import Linux
 
 /// The few pages that ebb serves: one request a connection, answered and closed. All is bounded: connections,
-/// the bytes of a request, the time of each.
+/// the bytes of a request, the time of each. Where all places are taken, who has its answer already or has not
+/// asked yet gives way to the next who comes, so that slow clients cannot keep a probe out.
 struct HTTPServer {
-  /// Connections at once; more wait in the backlog until one ends, which is soon.
+  /// Connections at once.
   static var places: Int { 32 }
   /// Places that drains, which are long, leave to the probes, which are short.
   static var placesForProbes: Int { 24 }
   /// How long a request may take to arrive, an answer to leave, and a peer to hang up.
   static var patience: Duration { .seconds(2) }
+  /// How long nobody is taken in when no descriptor is left: they wait in the backlog.
+  static var pause: Duration { .milliseconds(100) }
+  /// How much a peer may say beside its request before it is closed.
+  static var chatter: Int { 64 * 1024 }
 
   /// An address to listen on, and whether /drain is to be had there.
   struct Listener {
@@ -40,26 +45,41 @@ struct HTTPServer {
     var deadline: Duration?
     var bytes: [UInt8] = []
     var isHead = false
+    /// The loop waits for room to write, and for nothing else.
+    var waitsForRoom = false
+    /// What has been read and thrown away.
+    var discarded = 0
   }
 
   private(set) var listeners: [Listener] = []
+  private let poll: EventPoll
   private var taken: [Place?] = []
   /// Connections wait that there is no place for.
-  private(set) var isFull = false
+  private var isFull = false
+  /// Until when nobody is taken in; nil while they are.
+  private var pausedUntil: Duration?
+
+  /// A server without an address.
+  init(poll: EventPoll) { self.poll = poll }
+
+  /// Whether it wants to hear of those who come.
+  var isListening: Bool { !isFull && pausedUntil == nil }
 
   /// Adds an address.
-  mutating func listen(on address: ListenAddress, servesPages: Bool, servesDrain: Bool) throws(Errno)
-    -> FileDescriptor
-  {
+  mutating func listen(on address: ListenAddress, servesPages: Bool, servesDrain: Bool) throws(Errno) {
     let descriptor = try address.listen()
+    do throws(Errno) {
+      try poll.add(descriptor, token: Token(.httpListener, listeners.count).rawValue)
+    } catch {
+      descriptor.close()
+      throw error
+    }
     listeners.append(Listener(descriptor: descriptor, servesPages: servesPages, servesDrain: servesDrain))
-    return descriptor
   }
 
-  /// Takes the connections that wait, while there are places; calls `add` for each.
-  mutating func accept(
-    _ listener: Int, at now: Duration, _ add: (_ place: Int, FileDescriptor) throws(Errno) -> Void
-  ) {
+  /// Takes the connections that wait, while there are places. (The listener stays readable while there are
+  /// more.)
+  mutating func accept(_ listener: Int, at now: Duration) {
     guard listener < listeners.count else { return }
     for _ in 0..<HTTPServer.places {
       guard let place = freePlace else {
@@ -70,20 +90,42 @@ struct HTTPServer {
         let descriptor = FileDescriptor(
           try checked { clinux_accept(listeners[listener].descriptor.rawValue) })
         taken[place] = Place(descriptor: descriptor, listener: listener, deadline: now + HTTPServer.patience)
-        do throws(Errno) { try add(place, descriptor) } catch { close(place) }
+        do throws(Errno) {
+          try poll.add(descriptor, token: Token(.http, place).rawValue)
+        } catch {
+          close(place)
+        }
       } catch {
+        // No descriptor is left, most likely. The listener would go on being readable, and wake us without end.
+        if error != .wouldBlock && error != Errno(ECONNABORTED) { pausedUntil = now + HTTPServer.pause }
         return
       }
     }
   }
 
+  /// A place: a free one, a new one, or that of who has least to lose by it.
   private var freePlace: Int? {
     mutating get {
       if let free = taken.firstIndex(where: { $0 == nil }) { return free }
-      guard taken.count < HTTPServer.places else { return nil }
-      taken.append(nil)
-      return taken.count - 1
+      if taken.count < HTTPServer.places {
+        taken.append(nil)
+        return taken.count - 1
+      }
+      guard let place = longest(in: .hangUp) ?? longest(in: .request) else { return nil }
+      close(place)
+      return place
     }
+  }
+
+  /// The connection that has been in this state for longest.
+  private func longest(in state: State) -> Int? {
+    let candidates = taken.indices.compactMap { place -> (place: Int, until: Duration)? in
+      guard let connection = taken[place], connection.state == state, let until = connection.deadline else {
+        return nil
+      }
+      return (place, until)
+    }
+    return candidates.min { $0.until < $1.until }?.place
   }
 
   /// What a connection is ready for: its request, once; or more of what is under way.
@@ -91,11 +133,9 @@ struct HTTPServer {
     guard place < taken.count, let connection = taken[place] else { return nil }
     switch connection.state {
     case .request: return read(place, at: now)
-    case .answer:
-      // It says more than was asked, or it is gone; the first does no harm while it is bounded.
-      if !discard(connection.descriptor) { close(place) }
-    case .sending: send(place, at: now)
-    case .hangUp: if !discard(connection.descriptor) { close(place) }
+    // It says more than was asked, or it is gone.
+    case .answer, .hangUp: discard(place)
+    case .sending: send(place)
     }
     return nil
   }
@@ -128,15 +168,19 @@ struct HTTPServer {
     }
   }
 
-  /// Whether the peer is still there; what it says is thrown away, a bounded amount at a time.
-  private func discard(_ descriptor: FileDescriptor) -> Bool {
-    withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 1) { buffer in
+  /// Throws away what a connection says, a bounded amount of it; closes it at its end.
+  private mutating func discard(_ place: Int) {
+    guard let connection = taken[place] else { return }
+    let count = withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 1) { buffer -> Int? in
       do throws(Errno) {
-        return try descriptor.read(into: buffer) > 0
+        let count = try connection.descriptor.read(into: buffer)
+        return count > 0 ? count : nil
       } catch {
-        return error == .wouldBlock
+        return error == .wouldBlock ? 0 : nil
       }
     }
+    taken[place]?.discarded += count ?? 0
+    if count == nil || connection.discarded > HTTPServer.chatter { close(place) }
   }
 
   /// What is served at the address that a connection came in by.
@@ -178,10 +222,10 @@ struct HTTPServer {
     taken[place]?.bytes = head.bytes
     taken[place]?.state = .sending
     taken[place]?.deadline = now + HTTPServer.patience
-    send(place, at: now)
+    send(place)
   }
 
-  private mutating func send(_ place: Int, at now: Duration) {
+  private mutating func send(_ place: Int) {
     guard let connection = taken[place] else { return }
     let count = connection.bytes.withUnsafeBufferPointer { buffer -> Int? in
       do throws(Errno) {
@@ -195,25 +239,32 @@ struct HTTPServer {
       return
     }
     taken[place]?.bytes.removeFirst(min(count, connection.bytes.count))
-    if taken[place]?.bytes.isEmpty == true {
+    let isSent = count >= connection.bytes.count
+    if isSent {
       // The FIN now; the socket when the peer hangs up. Closed with something unread it would send a reset,
       // which can overtake the answer.
       _ = shutdown(connection.descriptor.rawValue, clinux_shut_write())
       taken[place]?.state = .hangUp
     }
+    // While it is being sent, what the peer says is left to wait: it would wake us without end.
+    if isSent == connection.waitsForRoom {
+      try? poll.modify(
+        connection.descriptor, token: Token(.http, place).rawValue, readable: isSent, writable: !isSent)
+      taken[place]?.waitsForRoom = !isSent
+    }
   }
 
-  /// Whether a connection wants to hear when it can be written to.
-  func isSending(_ place: Int) -> Bool { place < taken.count && taken[place]?.state == .sending }
+  /// When the next connection has taken too long, or connections are taken again; nil when there is no such
+  /// moment.
+  var deadline: Duration? {
+    let slow = taken.compactMap { $0?.deadline }.min()
+    guard let pausedUntil else { return slow }
+    return min(slow ?? pausedUntil, pausedUntil)
+  }
 
-  /// The descriptor of a connection.
-  func descriptor(of place: Int) -> FileDescriptor? { place < taken.count ? taken[place]?.descriptor : nil }
-
-  /// When the next connection has taken too long; nil when none can.
-  var deadline: Duration? { taken.compactMap { $0?.deadline }.min() }
-
-  /// Ends what has taken too long. A request that never came whole is told so.
-  mutating func endSlow(at now: Duration) {
+  /// Ends what has taken too long, and a pause that is over. A request that never came whole is told so.
+  mutating func tick(at now: Duration) {
+    if let pausedUntil, pausedUntil <= now { self.pausedUntil = nil }
     for place in taken.indices {
       guard let connection = taken[place], let deadline = connection.deadline, deadline <= now else {
         continue
@@ -228,7 +279,10 @@ struct HTTPServer {
   }
 
   private mutating func close(_ place: Int) {
-    taken[place]?.descriptor.close()
+    guard let connection = taken[place] else { return }
+    // Closing alone takes it out of the loop only if no child holds a copy, as one does between fork and exec.
+    poll.remove(connection.descriptor)
+    connection.descriptor.close()
     taken[place] = nil
     isFull = false
   }

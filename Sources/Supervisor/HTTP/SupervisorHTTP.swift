@@ -8,7 +8,7 @@ extension Supervisor {
     guard let address = configuration.http else { return }
     let drainAddress = configuration.httpDrainAddress
     let isShared = configuration.httpServesDrain && drainAddress == nil
-    var server = HTTPServer()
+    var server = HTTPServer(poll: poll)
     open(address, in: &server, servesPages: true, servesDrain: isShared)
     if configuration.httpServesDrain, let drainAddress {
       open(drainAddress, in: &server, servesPages: false, servesDrain: true)
@@ -20,9 +20,7 @@ extension Supervisor {
     _ address: ListenAddress, in server: inout HTTPServer, servesPages: Bool, servesDrain: Bool
   ) {
     do throws(Errno) {
-      let index = server.listeners.count
-      let descriptor = try server.listen(on: address, servesPages: servesPages, servesDrain: servesDrain)
-      try poll.add(descriptor, token: Token(.httpListener, index).rawValue)
+      try server.listen(on: address, servesPages: servesPages, servesDrain: servesDrain)
       // Ours, not the service's.
       sockets.exclude(address.port)
     } catch {
@@ -33,16 +31,14 @@ extension Supervisor {
   }
 
   func acceptHTTP(_ listener: Int) {
-    http?.accept(listener, at: now) { (place, descriptor) throws(Errno) in
-      try poll.add(descriptor, token: Token(.http, place).rawValue)
-    }
+    http?.accept(listener, at: now)
     listenAsThereIsRoom()
   }
 
-  /// While there is no place the listeners are not looked at: they would wake us for nothing.
+  /// While there is no place, or no descriptor, the listeners are not looked at: they would wake us for nothing.
   func listenAsThereIsRoom() {
-    guard let http, http.isFull != httpIsPaused else { return }
-    httpIsPaused = http.isFull
+    guard let http, http.isListening == httpIsPaused else { return }
+    httpIsPaused = !http.isListening
     for (index, listener) in http.listeners.enumerated() {
       if httpIsPaused {
         poll.remove(listener.descriptor)
@@ -54,12 +50,6 @@ extension Supervisor {
 
   func advanceHTTP(_ place: Int) {
     if let request = http?.advance(place, at: now) { answer(request, place) }
-    waitForRoomToSend(place)
-  }
-
-  private func waitForRoomToSend(_ place: Int) {
-    guard let http, let descriptor = http.descriptor(of: place) else { return }
-    try? poll.modify(descriptor, token: Token(.http, place).rawValue, writable: http.isSending(place))
   }
 
   private func answer(_ request: HTTPRequest, _ place: Int) {
@@ -94,7 +84,6 @@ extension Supervisor {
     case .no(let text), .refused(let text), .progress(let text):
       http?.answer(place, .unavailable, "\(text)\n", at: now)
     }
-    waitForRoomToSend(place)
   }
 
   /// Answers the pages that wait for a check.
@@ -104,7 +93,6 @@ extension Supervisor {
       if waiting == .readiness(isVerbose: true) {
         let isReady = if case .yes = answer { true } else { false }
         http?.answer(place, isReady ? .ok : .unavailable, verboseReadiness(isReady), at: now)
-        waitForRoomToSend(place)
       } else {
         self.answer(place, answer)
       }

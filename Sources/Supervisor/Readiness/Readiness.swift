@@ -7,6 +7,10 @@ struct Readiness {
   let probes: [Probe]
   /// The check that is under way.
   var check: ReadinessCheck?
+  /// How many checks were begun: which one a descriptor in the loop belongs to.
+  var checks = 0
+  /// A check has found every probe to hold.
+  var wasReady = false
   /// Each probe's last result, and when that was; nil before the first check.
   var last: (results: [ProbeResult], at: Duration)?
   /// When to check without being asked: at the start, for those who want to read the line.
@@ -25,16 +29,17 @@ struct Readiness {
 
   init(_ probes: [Probe]) { self.probes = probes.isEmpty ? [.listen] : probes }
 
-  /// Makes $NOTIFY_SOCKET for the service, if a probe needs it: an abstract name that carries our pid and the
-  /// mount namespace, so that containers that share a network namespace have one each.
+  /// Makes $NOTIFY_SOCKET for the service, if a probe needs it: an abstract name of the kernel's choice, unix(7)
+  /// "Autobind feature", since nobody can have taken that before us.
   mutating func openNotifySocket() throws(Errno) -> FileDescriptor? {
     guard probes.contains(.notify) else { return nil }
-    let name: Text = "@ebb-notify-\(MountNamespace.root(of: .own) ?? 0)-\(ProcessID.own)"
     let descriptor = FileDescriptor(try checked { clinux_unix_datagram() })
-    try name.bytes.withCString { (name) throws(Errno) in
-      _ = try checked { clinux_unix_bind(descriptor.rawValue, name.pointer) }
-      _ = try checked { clinux_pass_credentials(descriptor.rawValue) }
-      _ = try checked { setenv("NOTIFY_SOCKET", name.pointer, 1) }
+    var name = clinux_unix_name()
+    _ = try checked { clinux_unix_autobind(descriptor.rawValue, &name) }
+    _ = try checked { clinux_pass_credentials(descriptor.rawValue) }
+    _ = try withUnsafeBytes(of: &name.text) { (raw) throws(Errno) -> Int32 in
+      guard let base = raw.baseAddress else { throw .noSuchFile }
+      return try checked { setenv("NOTIFY_SOCKET", base.assumingMemoryBound(to: CChar.self), 1) }
     }
     notifySocket = descriptor
     return descriptor

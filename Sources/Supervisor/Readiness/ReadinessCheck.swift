@@ -10,7 +10,8 @@ struct ReadinessCheck {
   /// A probe that is under way.
   private enum Attempt {
     case done(ProbeResult)
-    case connecting(FileDescriptor)
+    /// To 127.0.0.1, or (it said why not) to ::1.
+    case connecting(FileDescriptor, refusal: Errno?)
     /// Some of the request is sent.
     case sending(FileDescriptor, rest: [UInt8])
     /// Some of the answer's first line is there.
@@ -28,8 +29,10 @@ struct ReadinessCheck {
     var listening: () -> ProbeResult
     var notified: () -> ProbeResult
     var start: ([[UInt8]]) throws(Errno) -> Command
-    /// Waits for a descriptor on a probe's behalf.
+    /// Waits for a descriptor on a probe's behalf; from its second time on only for what arrives there.
     var wait: (FileDescriptor, Int, Bool) throws(Errno) -> Void
+    /// Ends that wait. (Closing alone does so only if no child holds a copy, as one does between fork and exec.)
+    var endWait: (FileDescriptor) -> Void
   }
 
   /// Begins all probes.
@@ -51,7 +54,12 @@ struct ReadinessCheck {
     case .listen: return .done(world.listening())
     case .notify: return .done(world.notified())
     case .exec(let words): return .running(try world.start(words))
-    case .tcp(let port), .http(let port, _): return try connect(port, index, world)
+    case .tcp(let port), .http(let port, _):
+      do throws(Errno) {
+        return try connect(port, index, world)
+      } catch {
+        return try connect(port, index, world, refusal: error)
+      }
     case .unix(let path):
       // A Unix socket connects at once or not at all.
       let descriptor = FileDescriptor(try checked { clinux_unix_stream() })
@@ -63,31 +71,31 @@ struct ReadinessCheck {
     }
   }
 
-  /// Connects to 127.0.0.1, and where that is refused at once, or there is no IPv4, to ::1.
-  private static func connect(_ port: UInt16, _ index: Int, _ world: World) throws(Errno) -> Attempt {
-    var last = Errno.noSuchFile
-    for ipv6 in [false, true] {
+  /// Connects to 127.0.0.1, or, where that has been refused (or there is no IPv4), to ::1.
+  private static func connect(
+    _ port: UInt16, _ index: Int, _ world: World, refusal: Errno? = nil
+  ) throws(Errno) -> Attempt {
+    let isIPv6 = refusal != nil
+    do throws(Errno) {
+      let descriptor = FileDescriptor(
+        try checked { socket(isIPv6 ? AF_INET6 : AF_INET, clinux_socket_stream_cloexec(), 0) })
+      descriptor.setNonblocking()
       do throws(Errno) {
-        let descriptor = FileDescriptor(
-          try checked { socket(ipv6 ? AF_INET6 : AF_INET, clinux_socket_stream_cloexec(), 0) })
-        descriptor.setNonblocking()
         do throws(Errno) {
-          do throws(Errno) {
-            _ = try checked { clinux_connect_loopback(descriptor.rawValue, ipv6, port) }
-          } catch {
-            if error != Errno(EINPROGRESS) { throw error }
-          }
-          try world.wait(descriptor, index, true)
-          return .connecting(descriptor)
+          _ = try checked { clinux_connect_loopback(descriptor.rawValue, isIPv6, port) }
         } catch {
-          descriptor.close()
-          throw error
+          if error != Errno(EINPROGRESS) { throw error }
         }
+        try world.wait(descriptor, index, true)
+        return .connecting(descriptor, refusal: refusal)
       } catch {
-        last = error
+        descriptor.close()
+        throw error
       }
+    } catch {
+      // The first refusal is the one to tell of: that there is no IPv6 is hardly the point.
+      throw refusal ?? error
     }
-    throw last
   }
 
   /// The results, each probe's own; nil while one is under way.
@@ -105,10 +113,10 @@ struct ReadinessCheck {
     guard index < attempts.count else { return }
     switch attempts[index] {
     case .done, .running: return
-    case .connecting(let descriptor):
+    case .connecting(let descriptor, let refusal):
       let error = clinux_socket_error(descriptor.rawValue)
       if error != 0 {
-        finish(index, descriptor, .fails("\(Errno(error))"))
+        connectElsewhere(index, descriptor, refusal, Errno(error), world)
       } else if case .http(let port, let path) = probes[index] {
         var request: Text = "GET "
         for byte in path { request.append(byte: byte) }
@@ -116,15 +124,38 @@ struct ReadinessCheck {
           contentsOf: " HTTP/1.1\r\nHost: localhost:\(port)\r\nUser-Agent: ebb\r\nConnection: close\r\n\r\n")
         send(index, descriptor, request.bytes, world)
       } else {
-        finish(index, descriptor, .holds)
+        finish(index, descriptor, .holds, world)
       }
     case .sending(let descriptor, let rest): send(index, descriptor, rest, world)
-    case .receiving(let descriptor, let line): receive(index, descriptor, line)
+    case .receiving(let descriptor, let line): receive(index, descriptor, line, world)
+    }
+  }
+
+  /// A connection was refused: the other address family is tried, once.
+  private mutating func connectElsewhere(
+    _ index: Int, _ descriptor: FileDescriptor, _ refusal: Errno?, _ error: Errno, _ world: World
+  ) {
+    finish(index, descriptor, .fails("\(refusal ?? error)"), world)
+    guard refusal == nil, index < probes.count else { return }
+    switch probes[index] {
+    case .tcp(let port), .http(let port, _):
+      if let attempt = try? ReadinessCheck.connect(port, index, world, refusal: error) {
+        attempts[index] = attempt
+      }
+    case .listen, .unix, .exec, .notify: return
     }
   }
 
   private mutating func send(_ index: Int, _ descriptor: FileDescriptor, _ bytes: [UInt8], _ world: World) {
-    let count = bytes.withUnsafeBufferPointer { (try? descriptor.writeNow(UnsafeRawBufferPointer($0))) ?? 0 }
+    let count: Int
+    do throws(Errno) {
+      count = try bytes.withUnsafeBufferPointer { (buffer) throws(Errno) in
+        try descriptor.writeNow(UnsafeRawBufferPointer(buffer))
+      }
+    } catch {
+      if error != .wouldBlock { return finish(index, descriptor, .fails("hung up: \(error)"), world) }
+      count = 0
+    }
     if count >= bytes.count {
       attempts[index] = .receiving(descriptor, line: [])
       // From now on only what arrives matters.
@@ -135,7 +166,9 @@ struct ReadinessCheck {
   }
 
   /// "HTTP/1.1 200": twelve bytes decide.
-  private mutating func receive(_ index: Int, _ descriptor: FileDescriptor, _ line: [UInt8]) {
+  private mutating func receive(
+    _ index: Int, _ descriptor: FileDescriptor, _ line: [UInt8], _ world: World
+  ) {
     var line = line
     let outcome = withUnsafeTemporaryAllocation(byteCount: 12, alignment: 1) { buffer -> Errno? in
       do throws(Errno) {
@@ -148,19 +181,22 @@ struct ReadinessCheck {
       }
     }
     if let outcome {
-      if outcome != .wouldBlock { finish(index, descriptor, .fails("no answer: \(outcome)")) }
+      if outcome != .wouldBlock { finish(index, descriptor, .fails("no answer: \(outcome)"), world) }
     } else if line.count < 12 {
       attempts[index] = .receiving(descriptor, line: line)
     } else if line.hasPrefix("HTTP/"), let status = decimal(line[9..<12]), (200..<400).contains(status) {
-      finish(index, descriptor, .holds)
+      finish(index, descriptor, .holds, world)
     } else if line.hasPrefix("HTTP/") {
-      finish(index, descriptor, .fails("answered \(Array(line[9..<12]))"))
+      finish(index, descriptor, .fails("answered \(Array(line[9..<12]))"), world)
     } else {
-      finish(index, descriptor, .fails("the answer is not HTTP"))
+      finish(index, descriptor, .fails("the answer is not HTTP"), world)
     }
   }
 
-  private mutating func finish(_ index: Int, _ descriptor: FileDescriptor, _ result: ProbeResult) {
+  private mutating func finish(
+    _ index: Int, _ descriptor: FileDescriptor, _ result: ProbeResult, _ world: World
+  ) {
+    world.endWait(descriptor)
     descriptor.close()
     attempts[index] = .done(result)
   }
@@ -180,12 +216,12 @@ struct ReadinessCheck {
   }
 
   /// The time is up: what has not answered has failed. Commands are killed with all that they started.
-  mutating func giveUp() {
+  mutating func giveUp(_ world: World) {
     for index in attempts.indices {
       switch attempts[index] {
       case .done: continue
-      case .connecting(let descriptor), .sending(let descriptor, _), .receiving(let descriptor, _):
-        finish(index, descriptor, .fails("no answer within \(ReadinessCheck.limit)"))
+      case .connecting(let descriptor, _), .sending(let descriptor, _), .receiving(let descriptor, _):
+        finish(index, descriptor, .fails("no answer within \(ReadinessCheck.limit)"), world)
       case .running(let command):
         command.kill()
         attempts[index] = .done(.fails("not finished within \(ReadinessCheck.limit)"))

@@ -11,8 +11,10 @@ extension Supervisor {
     case .starting, .serving:
       return readiness.saysStopping ? .no("not ready: the service says that it is stopping") : nil
     case .draining, .drained:
-      let isReady = configuration.readyWhileDraining ?? Platform.isKubernetes
       let phase = lifecycle.phase.name
+      // One that never was ready does not become so by being told to stop.
+      if !readiness.wasReady { return .no("not ready: \(phase), and was not ready before") }
+      let isReady = configuration.readyWhileDraining ?? Platform.isKubernetes
       return isReady ? .yes("ready: \(phase)") : .no("not ready: \(phase)")
     case .stopping, .lingering, .done:
       return .no("not ready: \(lifecycle.phase.name)")
@@ -23,12 +25,17 @@ extension Supervisor {
   func checkReadiness() {
     guard readiness.check == nil else { return }
     readiness.nextLook = nil
-    readiness.check = ReadinessCheck(readiness.probes, at: now, probeWorld)
+    readiness.checks &+= 1
+    let check = ReadinessCheck(readiness.probes, at: now, probeWorld)
+    readiness.check = check
     concludeReadiness()
   }
 
-  func advanceProbe(_ index: Int) {
-    readiness.check?.advance(index, probeWorld)
+  /// A probe's descriptor is ready, unless the word comes of a check that is over.
+  func advanceProbe(_ token: Int) {
+    let world = probeWorld
+    guard token >> 8 == readiness.checks & 0xff_ffff else { return }
+    readiness.check?.advance(token & 0xff, world)
     concludeReadiness()
   }
 
@@ -36,7 +43,8 @@ extension Supervisor {
   func takeReadinessTick() {
     if let deadline = readiness.check?.deadline {
       if deadline <= now {
-        readiness.check?.giveUp()
+        let world = probeWorld
+        readiness.check?.giveUp(world)
         concludeReadiness()
       }
     } else if let look = readiness.nextLook, look <= now {
@@ -51,6 +59,7 @@ extension Supervisor {
     readiness.check = nil
     readiness.last = (results, now)
     let holds = results.allSatisfy { $0.isHolding }
+    if holds { readiness.wasReady = true }
     if lifecycle.phase == .starting {
       if holds {
         handle(.ready)
@@ -75,20 +84,22 @@ extension Supervisor {
   }
 
   private var probeWorld: ReadinessCheck.World {
-    ReadinessCheck.World(
+    let check = (readiness.checks & 0xff_ffff) << 8
+    return ReadinessCheck.World(
       listening: { self.listens() },
       notified: { self.readiness.saysReady ? .holds : .fails("the service has not said READY=1") },
       start: { (words) throws(Errno) in
         try Command(words, signalMask: self.signalMask, ignoresChildSignal: self.ignoresChildSignal)
       },
       wait: { (descriptor, index, isNew) throws(Errno) in
-        let token = Token(.probe, index).rawValue
+        let token = Token(.probe, check | index).rawValue
         if isNew {
           try self.poll.add(descriptor, token: token, writable: true)
         } else {
           try self.poll.modify(descriptor, token: token, writable: false)
         }
-      })
+      },
+      endWait: { descriptor in self.poll.remove(descriptor) })
   }
 
   /// `listen`: every port that was given, or at least one that was found, has a listener; of the service,
@@ -151,11 +162,12 @@ extension Supervisor {
     if notification.isStopping { readiness.saysStopping = true }
     if let status = notification.status { readiness.saysStatus = status }
     if let extend = notification.extend { readiness.saysExtend = extend }
-    if let process = notification.mainProcess, process != service.process,
-      ProcessTable.isDescendant(process, of: .own)
+    // Where orphans go elsewhere, the end of such a process would never be told to us.
+    if let process = notification.mainProcess, process != service.process, configuration.isInit,
+      ProcessTable.isDescendant(process, of: .own), let record = try? ProcessRecord(of: process)
     {
       say(.phases, "main", "main process: pid \(process) instead of \(service.process), as the service says")
-      service.adopt(process)
+      service.adopt(record)
     }
     if notification.isReady && lifecycle.phase == .starting { checkReadiness() }
   }

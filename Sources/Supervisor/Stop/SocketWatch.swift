@@ -165,11 +165,14 @@ struct SocketWatch {
 
   /// The same, with the reason where they cannot be read.
   mutating func trafficOrError() throws(Errno) -> Traffic {
+    let isFollowing = busyWatch != nil
     var watch = busyWatch ?? BusyWatch()
+    // The only reference, so that a table of thousands is not copied as it is written to.
+    busyWatch = nil
+    defer { if isFollowing { busyWatch = watch } }
     watch.beginLook()
     try table.read(BusyWatch.query(ports: ports.ports), into: &watch)
     watch.endLook()
-    if busyWatch != nil { busyWatch = watch }
     return Traffic(connections: watch.connections, busy: watch.busy)
   }
 

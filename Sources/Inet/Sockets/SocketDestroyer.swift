@@ -1,0 +1,113 @@
+import CLinux
+import Linux
+
+/// Ends connections as `ss -K` does: SOCK_DESTROY, sock_diag(7). The kernel sends a reset to the peer, and the
+/// application's next call fails with ECONNABORTED. Needs CAP_NET_ADMIN, and a kernel built with
+/// CONFIG_INET_DIAG_DESTROY.
+public struct SocketDestroyer {
+  private let descriptor: FileDescriptor
+
+  /// Opens a netlink socket.
+  public init() throws(Errno) {
+    descriptor = FileDescriptor(
+      try checked { socket(AF_NETLINK, clinux_socket_raw_cloexec(), NETLINK_SOCK_DIAG) })
+    var limit = timeval(tv_sec: 2, tv_usec: 0)
+    _ = setsockopt(
+      descriptor.rawValue, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+  }
+
+  /// Closes it.
+  public func close() { descriptor.close() }
+
+  /// Ends one connection; false where it had ended already.
+  public func destroy(_ socket: TCPSocket) throws(Errno) -> Bool {
+    let bytes = SocketDestroyer.request(socket)
+    let fd = descriptor.rawValue
+    _ = try bytes.withUnsafeBufferPointer { (buffer) throws(Errno) -> Int in
+      try checked { send(fd, buffer.baseAddress, buffer.count, 0) }
+    }
+    return try withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 8) {
+      (buffer) throws(Errno) -> Bool in
+      let count = try checked { recv(fd, buffer.baseAddress, buffer.count, 0) }
+      var messages = NetlinkMessages(
+        UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
+      guard let message = try messages.next(), Int32(message.type) == NLMSG_ERROR,
+        let number = message.errorNumber
+      else { throw .protocolError }
+      if number == 0 { return true }
+      if number == ENOENT || number == ESTALE { return false }
+      throw Errno(number)
+    }
+  }
+
+  /// The request: this very socket, by both ends and its cookie.
+  static func request(_ socket: TCPSocket) -> [UInt8] {
+    var header = nlmsghdr()
+    header.nlmsg_len = UInt32(MemoryLayout<nlmsghdr>.size + MemoryLayout<inet_diag_req_v2>.size)
+    header.nlmsg_type = UInt16(SOCK_DESTROY)
+    header.nlmsg_flags = UInt16(NLM_F_REQUEST | NLM_F_ACK)
+    var body = inet_diag_req_v2()
+    body.sdiag_family = UInt8(socket.local.isIPv6 ? AF_INET6 : AF_INET)
+    body.sdiag_protocol = UInt8(IPPROTO_TCP)
+    body.idiag_states = TCPStates.all.rawValue
+    body.id = inet_diag_sockid(socket)
+    var bytes: [UInt8] = []
+    withUnsafeBytes(of: &header) { bytes.append(contentsOf: $0) }
+    withUnsafeBytes(of: &body) { bytes.append(contentsOf: $0) }
+    return bytes
+  }
+}
+
+extension inet_diag_sockid {
+  fileprivate init(_ socket: TCPSocket) {
+    self.init()
+    idiag_sport = socket.local.port.bigEndian
+    idiag_dport = socket.remote.port.bigEndian
+    idiag_src = socket.local.words
+    idiag_dst = socket.remote.words
+    idiag_cookie = (
+      UInt32(truncatingIfNeeded: socket.cookie), UInt32(truncatingIfNeeded: socket.cookie >> 32)
+    )
+    idiag_if = 0
+  }
+}
+
+extension Endpoint {
+  /// The address as the kernel has it: words in network order, the first one alone for IPv4.
+  fileprivate var words: (UInt32, UInt32, UInt32, UInt32) {
+    func word(_ value: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: value).bigEndian }
+    if !isIPv6 { return (word(low), 0, 0, 0) }
+    return (word(high >> 32), word(high), word(low >> 32), word(low))
+  }
+}
+
+/// The sockets that a filter means, a bounded number of them.
+public struct SocketSelection: SocketCollector, Sendable {
+  private let filter: SocketFilter
+  /// The sockets.
+  public private(set) var sockets: [TCPSocket] = []
+  /// How many there are, those beyond the limit too.
+  public private(set) var count = 0
+
+  /// At most so many are kept at a time.
+  public static var limit: Int { 4096 }
+
+  /// The sockets of a filter. Listeners are meant only where their state was named.
+  public init(_ filter: SocketFilter) { self.filter = filter }
+
+  /// Forgets all rows.
+  public mutating func restart() {
+    sockets.removeAll()
+    count = 0
+  }
+
+  /// Takes one row.
+  public mutating func take(_ socket: TCPSocket) {
+    guard filter.includes(socket), socket.state != .listen || filter.states?.contains(.listening) == true
+    else {
+      return
+    }
+    count += 1
+    if sockets.count < SocketSelection.limit { sockets.append(socket) }
+  }
+}

@@ -1,0 +1,76 @@
+import Linux
+
+/// Which sockets of the table are meant: each part that is given narrows it.
+public struct SocketFilter: Sendable {
+  /// Local ports; empty is every one.
+  public var ports: [UInt16] = []
+  /// States; nil is every one.
+  public var states: TCPStates?
+  /// Sockets that this process holds; nil is everybody's.
+  public var process: ProcessID?
+  /// Only sockets that a connection still uses and no process has.
+  public var isOrphansOnly = false
+  /// The inodes of the process's sockets.
+  private var inodes: [UInt64] = []
+
+  /// Every socket.
+  public init() {}
+
+  /// Whether nothing narrows it.
+  public var isEmpty: Bool { ports.isEmpty && states == nil && process == nil && !isOrphansOnly }
+
+  /// Looks up what the process holds; throws where it may not be looked into, or is gone.
+  public mutating func resolve() throws(Errno) {
+    guard let process else { return }
+    let owners = SocketOwners([process])
+    guard owners.isComplete else { throw .permissionDenied }
+    inodes = owners.sockets
+  }
+
+  /// What to ask the table for.
+  public var query: SocketQuery { SocketQuery(states: states ?? .all, ports: ports) }
+
+  /// Whether a row is meant, as far as the query has not seen to that.
+  public func includes(_ socket: TCPSocket) -> Bool {
+    if process != nil && !inodes.contains(socket.inode) { return false }
+    return !isOrphansOnly || socket.isWithoutProcess
+  }
+}
+
+extension TCPSocket {
+  /// Whether no process has it although its application may not have closed it: not accepted yet, or closed
+  /// and still delivering. (TIME_WAIT and SYN_RECV never have a process.)
+  var isWithoutProcess: Bool {
+    inode == 0 && state != .timeWait && state != .synReceived && state != .newSynReceived && state != .listen
+  }
+}
+
+extension TCPStates {
+  /// The states that a user names: "established", "CLOSE_WAIT", "close-wait", "time-wait,fin-wait-1", "all";
+  /// nil where one is none.
+  public init?(named text: [UInt8]) {
+    var states = TCPStates()
+    for item in text.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false) {
+      // Capitals, without dashes and underscores: "fin-wait-1", "FIN_WAIT1" and "FINWAIT1" are one.
+      let name = item.filter { $0 != UInt8(ascii: "-") && $0 != UInt8(ascii: "_") }
+        .map { $0 >= UInt8(ascii: "a") && $0 <= UInt8(ascii: "z") ? $0 - 32 : $0 }
+      if name == "ALL" {
+        states.formUnion(.all)
+      } else if name == "SYNRECV" {
+        states.formUnion([TCPStates(.synReceived), TCPStates(.newSynReceived)])
+      } else if name == "LISTENING" {
+        states.formUnion(.listening)
+      } else {
+        guard let state = TCPState.all.first(where: { $0.plainName == name }) else { return nil }
+        states.formUnion(TCPStates(state))
+      }
+    }
+    self = states
+  }
+}
+
+extension TCPState {
+  fileprivate var plainName: [UInt8] {
+    name.withUTF8Buffer { bytes in bytes.filter { $0 != UInt8(ascii: "_") } }
+  }
+}

@@ -1,0 +1,144 @@
+import Linux
+
+/// The table summed up as it streams by: by state, by listening port, by destination; and what is kept of the
+/// rows that mean trouble. Its memory is the same for ten sockets and for a million.
+public struct SocketSummary: SocketCollector, Sendable {
+  /// Counts by state.
+  public struct Counts: Sendable {
+    private var counts: InlineArray<14, Int> = .init(repeating: 0)
+
+    /// How many sockets are in a state; the two kinds of SYN_RECV are one.
+    public func count(_ state: TCPState) -> Int {
+      state == .synReceived
+        ? counts[Int(TCPState.synReceived.rawValue)] + counts[Int(TCPState.newSynReceived.rawValue)]
+        : counts[Int(state.rawValue)]
+    }
+
+    /// All of them.
+    public var total: Int {
+      var sum = 0
+      for index in 0..<14 { sum += counts[index] }
+      return sum
+    }
+
+    mutating func add(_ state: TCPState) { counts[Int(state.rawValue)] += 1 }
+  }
+
+  /// A port that is listened on, and what its listeners' queues look like.
+  public struct Port: Sendable {
+    /// The port.
+    public let port: UInt16
+    /// Its sockets.
+    public var counts = Counts()
+    /// Connections that wait to be accepted, in the listener where most do, and how many may.
+    public var waiting: UInt32 = 0
+    /// How many may wait there.
+    public var backlog: UInt32 = 0
+  }
+
+  /// A destination of outgoing connections.
+  public struct Destination: Sendable {
+    /// The peer.
+    public let peer: Endpoint
+    /// Sockets towards it.
+    public var count: Int
+    /// Those of them in TIME_WAIT.
+    public var timeWaits: Int
+  }
+
+  private let filter: SocketFilter
+  /// Everything.
+  public private(set) var all = Counts()
+  /// The ports that are listened on.
+  public private(set) var ports: [Port] = []
+  /// Sockets of other ports: outgoing connections, and what is left of listeners that are gone.
+  public private(set) var others = Counts()
+  /// Destinations, as many as there is room for.
+  public private(set) var destinations: [Destination] = []
+  /// CLOSE_WAIT sockets, the first few, to find their owners.
+  public private(set) var closeWaits: [TCPSocket] = []
+  /// ESTABLISHED sockets that no process has.
+  public private(set) var withoutProcess = 0
+  /// FIN_WAIT1, CLOSING and LAST_ACK whose peer has gone silent, and their bytes.
+  public private(set) var stuck = LingerLook()
+  /// Where a port is in `ports`, plus one; 0 is nowhere. One byte a port.
+  private var index: [UInt8]
+
+  /// At most so many listening ports are told apart; more are summed up with the others.
+  static var portLimit: Int { 255 }
+  /// At most so many destinations are counted. A frequent one that comes late takes the place of a rare one.
+  static var destinationLimit: Int { 256 }
+  /// So many CLOSE_WAIT sockets are kept.
+  static var kept: Int { 256 }
+
+  /// A summary of the sockets that a filter means; `listeners` are the ports to tell apart.
+  public init(_ filter: SocketFilter, listeners: [TCPSocket]) {
+    self.filter = filter
+    index = [UInt8](repeating: 0, count: 65536)
+    for socket in listeners {
+      let port = Int(socket.local.port)
+      if index[port] == 0 {
+        if ports.count >= SocketSummary.portLimit { continue }
+        ports.append(Port(port: socket.local.port))
+        index[port] = UInt8(ports.count)
+      }
+      let place = Int(index[port]) - 1
+      if socket.receiveQueue >= ports[place].waiting {
+        ports[place].waiting = socket.receiveQueue
+        ports[place].backlog = socket.sendQueue
+      }
+    }
+  }
+
+  /// Forgets all rows.
+  public mutating func restart() {
+    let kept = ports
+    all = Counts()
+    others = Counts()
+    ports = kept.map {
+      var port = Port(port: $0.port)
+      port.waiting = $0.waiting
+      port.backlog = $0.backlog
+      return port
+    }
+    destinations = []
+    closeWaits = []
+    withoutProcess = 0
+    stuck = LingerLook()
+  }
+
+  /// Takes one row.
+  public mutating func take(_ socket: TCPSocket) {
+    guard filter.includes(socket) else { return }
+    all.add(socket.state)
+    let place = Int(index[Int(socket.local.port)])
+    if place > 0 {
+      ports[place - 1].counts.add(socket.state)
+    } else {
+      others.add(socket.state)
+      if socket.remote.port != 0 { count(socket.remote, isTimeWait: socket.state == .timeWait) }
+    }
+    switch socket.state {
+    case .closeWait: if closeWaits.count < SocketSummary.kept { closeWaits.append(socket) }
+    case .established: if socket.inode == 0 { withoutProcess += 1 }
+    case .finWait1, .closing, .lastAck: stuck.take(socket)
+    case .synSent, .synReceived, .finWait2, .timeWait, .close, .listen, .newSynReceived: break
+    }
+  }
+
+  /// Counts a destination: exactly, while there are few; else by the rule of Misra and Gries, with which one
+  /// that has more than a 256th of all sockets is never missed.
+  private mutating func count(_ peer: Endpoint, isTimeWait: Bool) {
+    for place in destinations.indices where destinations[place].peer == peer {
+      destinations[place].count += 1
+      if isTimeWait { destinations[place].timeWaits += 1 }
+      return
+    }
+    if destinations.count < SocketSummary.destinationLimit {
+      destinations.append(Destination(peer: peer, count: 1, timeWaits: isTimeWait ? 1 : 0))
+      return
+    }
+    for place in destinations.indices { destinations[place].count -= 1 }
+    destinations.removeAll { $0.count <= 0 }
+  }
+}

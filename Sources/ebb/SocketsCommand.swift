@@ -1,0 +1,294 @@
+import Inet
+import Linux
+
+/// `ebb sockets`: the socket table, summed up and explained.
+enum SocketsCommand {
+  enum Options: CommandOption {
+    case ports, state, pid, orphans, destroy, dryRun, watch, json
+
+    static var command: StaticString { "sockets" }
+
+    var name: StaticString {
+      switch self {
+      case .ports: "ports"
+      case .state: "state"
+      case .pid: "pid"
+      case .orphans: "orphans"
+      case .destroy: "destroy"
+      case .dryRun: "dry-run"
+      case .watch: "watch"
+      case .json: "json"
+      }
+    }
+
+    var value: StaticString? {
+      switch self {
+      case .ports: "P,..."
+      case .state: "S,..."
+      case .pid: "PID"
+      case .orphans, .destroy, .dryRun, .watch, .json: nil
+      }
+    }
+
+    var help: StaticString {
+      switch self {
+      case .ports: "only sockets with these local ports"
+      case .state: "only these states: established, close-wait, time-wait, fin-wait-1, listen, ..."
+      case .pid: "only sockets that this process holds"
+      case .orphans: "only connections that no process has"
+      case .destroy: "end them, as ss -K does; needs a filter, and CAP_NET_ADMIN"
+      case .dryRun: "with --destroy: show what it would end, and end nothing"
+      case .watch: "again every second, until it is interrupted"
+      case .json: "one JSON object"
+      }
+    }
+  }
+
+  private struct Request {
+    var filter = SocketFilter()
+    var isDestroy = false
+    var isDryRun = false
+    var isWatch = false
+    var isJSON = false
+  }
+
+  static func run(_ arguments: Arguments) throws(UsageError) -> Int32 {
+    guard var request = try parse(arguments) else { return output(help) }
+    do throws(Errno) {
+      try request.filter.resolve()
+    } catch {
+      complain(
+        "--pid: the process cannot be looked into (it is gone, or CAP_SYS_PTRACE is missing): \(error)")
+      return Answer.cannotTell
+    }
+    do throws(Errno) {
+      if request.isDestroy { return try destroy(request) }
+      if request.isWatch { return try watch(request) }
+      return output(try look(request))
+    } catch {
+      complain("the socket table cannot be read: \(error)")
+      return Answer.cannotTell
+    }
+  }
+
+  private static func parse(_ arguments: Arguments) throws(UsageError) -> Request? {
+    var request = Request()
+    let goesOn = try Options.parseAll(arguments) { (option, value, source) throws(UsageError) in
+      switch option {
+      case .ports:
+        guard let ports = Values.ports(value), ports.udp.isEmpty else {
+          throw UsageError(source, value, expected: "TCP ports with commas between them, like 8080,8443")
+        }
+        request.filter.ports = ports.tcp
+      case .state:
+        guard let states = TCPStates(named: value.bytes) else {
+          throw UsageError(
+            source, value,
+            expected:
+              "states with commas between them: established, syn-sent, syn-recv, fin-wait-1, fin-wait-2, time-wait, close-wait, last-ack, listen, closing or all"
+          )
+        }
+        request.filter.states = states
+      case .pid:
+        guard let number = decimal(value.bytes).flatMap({ Int32(exactly: $0) }), number > 0 else {
+          throw UsageError(source, value, expected: "a process's number")
+        }
+        request.filter.process = ProcessID(number)
+      case .orphans: request.filter.isOrphansOnly = true
+      case .destroy: request.isDestroy = true
+      case .dryRun: request.isDryRun = true
+      case .watch: request.isWatch = true
+      case .json: request.isJSON = true
+      }
+    }
+    if !goesOn { return nil }
+    if request.isDestroy && request.filter.isEmpty {
+      throw UsageError(
+        "--destroy needs a filter: --ports, --state, --pid or --orphans (--state all is every connection)")
+    }
+    if request.isDryRun && !request.isDestroy { throw UsageError("--dry-run goes with --destroy") }
+    return request
+  }
+
+  // MARK: - Looking
+
+  private static func look(_ request: Request) throws(Errno) -> Text {
+    var table = SocketTable()
+    var listeners = Listeners()
+    try table.read(Listeners.query(ports: request.filter.ports), into: &listeners)
+    var summary = SocketSummary(request.filter, listeners: listeners.sockets)
+    try table.read(request.filter.query, into: &summary)
+    let findings = summary.findings(.current, CloseWaitOwner.find(summary.closeWaits))
+    return request.isJSON ? json(summary, findings) : text(summary, findings)
+  }
+
+  /// The states that have a column, in the order of a connection's life.
+  private static var columns: [TCPState] {
+    [
+      .listen, .synSent, .synReceived, .established, .finWait1, .finWait2, .closing, .timeWait, .closeWait,
+      .lastAck,
+      .close,
+    ]
+  }
+
+  private static func text(_ summary: SocketSummary, _ findings: [SocketFinding]) -> Text {
+    var text = Text()
+    for state in columns where summary.all.count(state) > 0 {
+      var line: Text = "  \(state)"
+      while line.bytes.count < 16 { line.append(" ") }
+      var number: Text = "\(summary.all.count(state))"
+      while number.bytes.count < 8 { number = " \(number)" }
+      text.append(contentsOf: "\(line)\(number)\n")
+    }
+    if summary.all.total == 0 { text.append("  no socket\n") }
+    for port in summary.ports where port.counts.total > 0 {
+      text.append(contentsOf: "  port \(port.port): ")
+      append(port.counts, &text)
+      if port.waiting > 0 {
+        text.append(contentsOf: "; \(port.waiting) waiting to be accepted, \(port.backlog) may")
+      }
+      text.append("\n")
+    }
+    if summary.others.total > 0 {
+      text.append("  other ports: ")
+      append(summary.others, &text)
+      text.append("\n")
+    }
+    for finding in findings {
+      text.append(contentsOf: "! \(finding.text)\n    \(finding.advice)\n")
+    }
+    return text
+  }
+
+  private static func append(_ counts: SocketSummary.Counts, _ text: inout Text) {
+    var isFirst = true
+    for state in columns where counts.count(state) > 0 {
+      if !isFirst { text.append(", ") }
+      isFirst = false
+      text.append(contentsOf: "\(counts.count(state)) \(state)")
+    }
+  }
+
+  private static func json(_ summary: SocketSummary, _ findings: [SocketFinding]) -> Text {
+    var text: Text = "{\"total\":\(summary.all.total),\"states\":"
+    appendJSON(summary.all, &text)
+    text.append(",\"ports\":[")
+    for (index, port) in summary.ports.enumerated() {
+      text.append(
+        contentsOf:
+          "\(index > 0 ? "," as StaticString : "" as StaticString){\"port\":\(port.port),\"states\":")
+      appendJSON(port.counts, &text)
+      text.append(contentsOf: ",\"waiting\":\(port.waiting),\"backlog\":\(port.backlog)}")
+    }
+    text.append("],\"other_ports\":")
+    appendJSON(summary.others, &text)
+    text.append(",\"findings\":[")
+    for (index, finding) in findings.enumerated() {
+      text.append(
+        contentsOf:
+          "\(index > 0 ? "," as StaticString : "" as StaticString){\"kind\":\"\(finding.kind)\",\"text\":")
+      text.append(jsonString: finding.text.bytes)
+      text.append(",\"advice\":")
+      text.append(jsonString: finding.advice.bytes)
+      text.append("}")
+    }
+    text.append("]}\n")
+    return text
+  }
+
+  private static func appendJSON(_ counts: SocketSummary.Counts, _ text: inout Text) {
+    text.append("{")
+    var isFirst = true
+    for state in columns where counts.count(state) > 0 {
+      if !isFirst { text.append(",") }
+      isFirst = false
+      text.append(contentsOf: "\"\(state)\":\(counts.count(state))")
+    }
+    text.append("}")
+  }
+
+  private static func watch(_ request: Request) throws(Errno) -> Int32 {
+    let isTerminal = FileDescriptor.standardOutput.isTerminal
+    var next = MonotonicClock.now
+    while true {
+      var screen = Text()
+      let look = try look(request)
+      if isTerminal && !request.isJSON {
+        screen.append("\u{1b}[H")
+        for line in look.bytes.split(separator: UInt8(ascii: "\n")) {
+          for byte in line { screen.append(byte: byte) }
+          screen.append("\u{1b}[K\n")
+        }
+        screen.append("\u{1b}[J")
+      } else {
+        screen = look
+        if !request.isJSON { screen.append("\n") }
+      }
+      if output(screen) != 0 { return 1 }
+      next = max(next + .seconds(1), MonotonicClock.now)
+      MonotonicClock.sleep(until: next)
+    }
+  }
+
+  // MARK: - Ending
+
+  private static func destroy(_ request: Request) throws(Errno) -> Int32 {
+    var table = SocketTable()
+    var selection = SocketSelection(request.filter)
+    try table.read(request.filter.query, into: &selection)
+    if request.isDryRun {
+      var text: Text = "would end \(selection.count, "connection")\n"
+      for socket in selection.sockets.prefix(20) {
+        text.append(contentsOf: "  \(socket.state) \(socket.local) \(socket.remote)\n")
+      }
+      if selection.count > 20 { text.append(contentsOf: "  and \(selection.count - 20) more\n") }
+      return output(text)
+    }
+    if table.source == .proc {
+      complain("--destroy: the kernel's netlink is refused here, and /proc/net can end nothing")
+      return Answer.cannotTell
+    }
+    let destroyer = try SocketDestroyer()
+    defer { destroyer.close() }
+    var ended = 0
+    var gone = 0
+    // Round by round, where there are more than are kept at a time; a round that ends none is the last.
+    while !selection.sockets.isEmpty {
+      let before = ended
+      for socket in selection.sockets {
+        do throws(Errno) {
+          if try destroyer.destroy(socket) { ended += 1 } else { gone += 1 }
+        } catch {
+          complain(refusal(error, ended: ended, of: selection.count + before))
+          return Answer.cannotTell
+        }
+      }
+      if selection.count <= selection.sockets.count || ended == before { break }
+      selection.restart()
+      try table.read(request.filter.query, into: &selection)
+    }
+    var text: Text = "ended \(ended, "connection")"
+    if gone > 0 { text.append(contentsOf: "; \(gone) had ended already") }
+    return output("\(text)\n")
+  }
+
+  private static func refusal(_ error: Errno, ended: Int, of count: Int) -> Text {
+    if error == .notPermitted { return "--destroy: CAP_NET_ADMIN is missing; ended \(ended) of \(count)" }
+    if error == .notSupported {
+      return "--destroy: this kernel cannot (CONFIG_INET_DIAG_DESTROY); ended \(ended) of \(count)"
+    }
+    return "--destroy: \(error); ended \(ended) of \(count)"
+  }
+
+  static var help: Text {
+    """
+    ebb sockets [--ports P,...] [--state S,...] [--pid PID] [--orphans] [--watch] [--json]
+    ebb sockets --destroy [--dry-run] FILTER...
+
+    The TCP sockets of this network namespace by state and by port, what is wrong in them, and what to do
+    about it. With --destroy, ends those that the filter means.
+
+    \(Options.helpText)
+    """
+  }
+}

@@ -1,0 +1,189 @@
+import Foundation
+import Testing
+
+/// Where something is missing that ebb would like to have: a line that says so, never a crash, never a hang.
+struct ScarcityTests {
+  /// A process that ignores TERM, in the service's process group, and outlives it.
+  private static let withAStubbornChild =
+    "sh -c 'trap \"\" TERM; echo ready; exec sleep 60' & trap 'exit 3' TERM; while :; do sleep 0.02; done"
+
+  @Test(.requires(.namespaces), arguments: [[Namespace.mount], [.pid]])
+  func withoutProcTheServiceIsSupervisedAndItsChildrenAreEndedAsAGroup(namespaces: [Namespace]) throws {
+    let run = try Running.ebb(
+      ["--verbose", "--", "sh", "-c", Self.withAStubbornChild], namespaces: namespaces + [.mount],
+      prepare: "mount -t tmpfs tmpfs /proc")
+    try run.waitForLine(containing: "ready")
+    // Told at once, and twice a second apart, so that the test need not wait for the five.
+    try run.signal(SIGTERM)
+    try run.waitForLine(containing: "left behind: SIGTERM to process group ", on: .errors)
+    try run.waitForLine(containing: "left behind: SIGKILL to process group ", on: .errors)
+    #expect(try run.finish() == .code(3))
+    #expect(run.processes().isEmpty)
+  }
+
+  @Test(.requires(.root, .namespaces)) func aProcOfAnotherPIDNamespaceIsAsGoodAsNone() throws {
+    // There ebb would be the first process of the whole machine, and everything its descendant.
+    let run = try Running(
+      [
+        "unshare", "--pid", "--fork", "--kill-child", "--", try Binary.ebb.path(), "--verbose", "--", "sh",
+        "-c",
+        "sh -c 'echo ready $$; exec sleep 60' & trap 'exit 3' TERM; kill -TERM 1; while :; do sleep 0.02; done",
+      ])
+    #expect(try run.finish() == .code(3))
+    let lines = run.errors.lines.filter { $0.contains("left behind") }
+    #expect(lines == ["ebb: left behind: SIGTERM to process group 2"])
+  }
+
+  @Test(.requires(.namespaces)) func withoutProcSignalsAndCodesPassAndOrphansAreReaped() throws {
+    let run = try Running.ebb(
+      ["--", "sh", "-c", "(sleep 0.01 &); trap 'exit 9' USR1; echo ready; while :; do sleep 0.01; done"],
+      namespaces: [.pid, .mount], prepare: "mount -t tmpfs tmpfs /proc")
+    try run.waitForLine(containing: "ready")
+    try run.signal(SIGUSR1)
+    #expect(try run.finish() == .code(9))
+    #expect(run.errors.text == "")
+  }
+
+  @Test(.requires(.tool("prlimit"), .tool("setpriv")))
+  func aFullProcessTableIs125AndALineSaysSo() throws {
+    // Of a user of its own, whose limit one process reaches. (root's limit does not hold for root.)
+    let folder = try TemporaryFolder()
+    let ebb = "\(folder.path)/ebb"
+    try FileManager.default.copyItem(atPath: try Binary.ebb.path(), toPath: ebb)
+    let user = geteuid() == 0 ? ["setpriv", "--reuid=64123", "--regid=64123", "--clear-groups", "--"] : []
+    let run = try Running(user + ["prlimit", "--nproc=1", "--", ebb, "--", "echo", "ran"])
+    #expect(try run.finish() == .code(125))
+    #expect(run.output.text == "")
+    #expect(run.errors.text == "ebb: cannot start echo: Resource temporarily unavailable\n")
+  }
+
+  @Test(.requires(.tool("prlimit")))
+  func tooFewDescriptorsAre125AndALineSaysSo() throws {
+    // ebb itself is the service: a static program needs none of its own.
+    let ebb = try Binary.ebb.path()
+    let three = try Running(["prlimit", "--nofile=3", "--", ebb, "--", ebb, "--version"])
+    #expect(try three.finish() == .code(125))
+    #expect(three.errors.text == "ebb: cannot start \(ebb): Too many open files\n")
+    var ran = 0
+    for limit in 4...24 {
+      let run = try Running(["prlimit", "--nofile=\(limit)", "--", ebb, "--", ebb, "--version"])
+      let exit = try run.finish()
+      if exit == .code(0) {
+        ran += 1
+        #expect(run.output.text.hasPrefix("ebb "))
+      } else {
+        #expect(exit == .code(125), "\(limit)")
+        #expect(run.output.text == "")
+        #expect(run.errors.lines == ["ebb: cannot start \(ebb): Too many open files"], "\(limit)")
+      }
+    }
+    #expect(ran > 5)
+  }
+
+  @Test(.requires(.tool("prlimit")), arguments: 8...16)
+  func withFewDescriptorsAStopStillCompletes(limit: Int) throws {
+    let run = try Running(
+      [
+        "prlimit", "--nofile=\(limit)", "--", try Binary.ebb.path(), "--verbose", "--", "sh", "-c",
+        "echo ready; exec sleep 60",
+      ])
+    guard (try? run.waitForLine(containing: "ready")) != nil else {
+      // The shell's own libraries found none left, or ebb did.
+      #expect(try [.code(125), .code(127)].contains(run.finish()))
+      return
+    }
+    try run.signal(SIGTERM)
+    #expect(try run.finish() == .code(143))
+  }
+
+  // MARK: - Standard error
+
+  @Test func aLogThatNobodyReadsHoldsNothingUp() throws {
+    let run = try Running.ebb(
+      [
+        "--verbose", "--warn-on-reap", "--", "sh", "-c",
+        "(for i in 1 2 3; do sleep 0.01 & done); echo ready; exec sleep 60",
+      ],
+      errors: .stalled)
+    try run.waitForLine(containing: "ready")
+    try run.signal(SIGTERM)
+    #expect(try run.waitForExit() == .code(143))
+  }
+
+  @Test(.requires(.tool("perl")))
+  func linesThatCouldNotBeWrittenAreCounted() throws {
+    let orphans =
+      "if (!fork) { for (1..1000) { fork or kill 9, $$ } kill 9, $$ } wait; $| = 1; print qq(ready\\n); sleep 60"
+    let run = try Running.ebb(["--warn-on-reap", "--", "perl", "-e", orphans], errors: .stalled)
+    try run.waitForLine(containing: "ready")
+    try wait(until: "all have been reaped") {
+      ProcessLook.all.compactMap { ProcessLook($0) }.filter { $0.parent == run.pid }.count == 1
+    }
+    run.readErrors()
+    // Room again: the next line brings those that waited, and the number of those that did not.
+    try wait(until: "the pipe is empty") { run.errors.raw.count >= 65536 }
+    try run.signal(SIGTERM)
+    #expect(try run.finish() == .code(143))
+    try run.errors.waitForEnd()
+    let lines = run.errors.lines.filter { !$0.isEmpty }
+    let kept = lines.filter { $0.hasPrefix("ebb: reaped an orphan: pid ") }.count
+    let dropped = try #require(
+      lines.first { $0.hasSuffix(" lines of this log could not be written") }
+        .flatMap { Int($0.dropFirst(5).prefix { $0 != " " }) }, "\(lines.suffix(3))")
+    #expect(kept > 0 && kept + dropped == 1000, "\(kept) and \(dropped)")
+    #expect(lines.last?.hasSuffix("exit 143") == true)
+  }
+
+  @Test(arguments: ["2>&-", "<&-", ">&-", "<&- >&-", ">&- 2>&-", "<&- 2>&-", "<&- >&- 2>&-"])
+  func withClosedStandardDescriptorsTheServiceRunsAsWithoutEbb(closed: String) throws {
+    let folder = try TemporaryFolder()
+    let words = ["sh", "-c", "for f in /proc/$$/fd/*; do echo ${f##*/}; done >\(folder.path)/$0; exit 5"]
+    #expect(try Running(words + ["bare"], prepare: "exec \(closed)").waitForExit() == .code(5))
+    let run = try Running.ebb(["--verbose", "--"] + words + ["under"], prepare: "exec \(closed)")
+    #expect(try run.waitForExit() == .code(5))
+    #expect(!folder.read("bare").isEmpty)
+    #expect(folder.read("under") == folder.read("bare"))
+    // A whole stop as well.
+    let stop = try Running.ebb(
+      ["--verbose", "--", "sh", "-c", "kill -TERM $PPID; exec sleep 60"], prepare: "exec \(closed)")
+    #expect(try stop.waitForExit() == .code(143))
+    #expect(try Running.ebb(["--nonsense"], prepare: "exec \(closed)").waitForExit() == .code(64))
+  }
+
+  @Test func aLogOnAFullDiskHoldsNothingUp() throws {
+    let run = try Running.ebb(
+      ["--verbose", "--", "sh", "-c", "kill -TERM $PPID; exec sleep 60"], prepare: "exec 2>/dev/full")
+    #expect(try run.waitForExit() == .code(143))
+  }
+
+  // MARK: - Rest
+
+  @Test(arguments: [[], ["--quiet", "--grace", "10s", "--warn-on-reap", "--map-exit", "1=2"]])
+  func atRestNothingWakesIt(options: [String]) throws {
+    let run = try Running.ebb(options + ["--", "sh", "-c", "echo ready; exec sleep 60"])
+    try run.waitForLine(containing: "ready")
+    usleep(500_000)
+    let before = try #require(ProcessLook(run.pid)).voluntarySwitches
+    usleep(3_000_000)
+    let after = try #require(ProcessLook(run.pid))
+    #expect(after.voluntarySwitches == before)
+    #expect(after.state == "S")
+    try run.signal(SIGTERM)
+    #expect(try run.waitForExit() == .code(143))
+  }
+
+  @Test(.requires(.root, .tool("strace")))
+  func atRestItMakesNoSystemCall() throws {
+    let run = try Running.ebb(["--", "sh", "-c", "echo ready; exec sleep 60"])
+    try run.waitForLine(containing: "ready")
+    usleep(300_000)
+    let trace = try Running(["strace", "-p", "\(run.pid)"])
+    try trace.waitForLine(containing: "attached", on: .errors)
+    usleep(2_000_000)
+    try trace.signal(SIGINT)
+    _ = try trace.waitForExit()
+    // The one wait. (Being attached to interrupts it: a look that finds nothing, and it waits again.)
+    let calls = trace.errors.lines.filter { $0.contains("(") && !$0.hasPrefix("strace:") }
+    #expect(calls.count <= 4 && calls.last?.hasPrefix("epoll_") == true, "\(calls)")
+  }
+}
