@@ -7,14 +7,11 @@ public enum NetworkNamespace {
   /// process leaves behind. Told by a sysctl that exists there alone (net/ipv4/sysctl_net_ipv4.c, ipv4_table).
   public static var isHosts: Bool { File.exists(CString("/proc/sys/net/ipv4/tcp_mem")) }
 
-  /// The number by which /proc names a process's, namespaces(7); nil where we may not know. Equal for two
+  /// What /proc calls a process's, "net:[4026531840]", namespaces(7); nil where we may not know. Equal for two
   /// processes in the same one.
-  static func inode(of process: ProcessID) -> UInt64? {
+  static func name(of process: ProcessID) -> [UInt8]? {
     let path: Text = "/proc/\(process)/ns/net"
-    return path.bytes.withCString { path in
-      let inode = clinux_inode(path.pointer)
-      return inode == 0 ? nil : inode
-    }
+    return path.bytes.withCString { File.target($0) }
   }
 
   /// Goes into another one, of a process (its number) or by a path (/run/netns/NAME), setns(2): needs

@@ -22,6 +22,16 @@ public enum File {
     return bytes
   }
 
+  /// Where a symbolic link leads, at most 255 bytes; nil where it cannot be read. The corresponding C function
+  /// is `readlink`.
+  public static func target(_ path: CString) -> [UInt8]? {
+    withUnsafeTemporaryAllocation(byteCount: 256, alignment: 1) { buffer in
+      guard let base = buffer.baseAddress?.assumingMemoryBound(to: CChar.self) else { return nil }
+      let count = readlink(path.pointer, base, 256)
+      return count >= 0 && count < 256 ? [UInt8](buffer[..<count]) : nil
+    }
+  }
+
   /// Removes a name; the corresponding C function is `unlink`.
   public static func remove(_ path: CString) { _ = unlink(path.pointer) }
 

@@ -159,12 +159,6 @@ int clinux_die_on_every_processor(uint16_t port);
 // The inode of a directory if that is a cgroup v2's, else 0: statfs(2) and stat(2).
 uint64_t clinux_cgroup2_inode(const char *path);
 
-// The inode of what a path leads to, stat(2); 0 where it leads nowhere, or we may not know.
-static inline uint64_t clinux_inode(const char *path) {
-  struct stat status;
-  return stat(path, &status) < 0 ? 0 : status.st_ino;
-}
-
 // getdents64(2), which not every libc has under this name.
 ssize_t clinux_getdents(int fd, void *entries, size_t size);
 

@@ -19,7 +19,9 @@ public struct PortInquiry {
     if case .released(let manner) = question, finding.needsBind { ask(manner, &finding) }
     if isQuiet { return finding }
     let shown = finding.shown
-    if !shown.isEmpty { finding.holders = SocketHolders(of: shown.map { $0.inode }, service: service) }
+    if !shown.isEmpty {
+      finding.holders = SocketHolders(of: shown.map { $0.inode }, all: true, service: service)
+    }
     finding.isEphemeral = EphemeralPorts.contain(port)
     return finding
   }

@@ -57,20 +57,21 @@ public struct SocketHolders: Sendable {
     self.isReadable = isReadable
   }
 
-  /// Looks for the holders of the sockets with these inodes.
+  /// Looks for a holder of each of the sockets with these inodes.
   ///
+  /// - `all`: whether whoever inherited one of them is wanted too.
   /// - `service`: the main process of the service that ebb supervises, where one is known.
-  public init(of inodes: [UInt64], service: ProcessID?) {
+  public init(of inodes: [UInt64], all: Bool, service: ProcessID? = nil) {
     let wanted = inodes.filter { $0 != 0 }
     if wanted.isEmpty { return }
     var missing = wanted
     var near: [ProcessID] = []
     var far: [ProcessID] = []
-    let network = NetworkNamespace.inode(of: .own)
+    let network = NetworkNamespace.name(of: .own)
     do throws(Errno) {
       try Directory.numbers(in: CString("/proc")) { number in
         let process = ProcessID(number)
-        if NetworkNamespace.inode(of: process) == network { near.append(process) } else { far.append(process) }
+        if NetworkNamespace.name(of: process) == network { near.append(process) } else { far.append(process) }
         return near.count + far.count < SocketHolders.processLimit
       }
     } catch {
@@ -88,7 +89,7 @@ public struct SocketHolders: Sendable {
         _ = look(at: process, for: wanted, &missing, atMost: .max)
       }
     }
-    for process in near { lookForHeir(process) }
+    if all { for process in near { lookForHeir(process) } }
     sort()
     if let service { relate(to: service) }
   }
@@ -113,7 +114,7 @@ public struct SocketHolders: Sendable {
         case .other: break
         case .refused: isRefused = true
         }
-        return !isRefused
+        return !isRefused && !missing.isEmpty
       }) != nil
     }
     // Neither one that has ended meanwhile nor a thread of the kernel has a command line.
