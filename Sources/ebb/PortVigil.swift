@@ -35,7 +35,7 @@ struct PortVigil {
       open.append(watch(finding))
     }
     let tellsProgress = !request.isQuiet && !request.isJSON && FileDescriptor.standardError.isTerminal
-    var cost = Duration.zero
+    var earliest = MonotonicClock.now
     while let first = open.first(where: { $0.finding.answer != .yes }) {
       let now = MonotonicClock.now
       if now >= end { break }
@@ -44,11 +44,12 @@ struct PortVigil {
           .write(to: .standardError)
       }
       let hasNotice = sleep(until: min(end, now + pause))
-      // Looks take a twentieth of the time at most, however large the table and however many die.
-      MonotonicClock.sleep(until: min(end, now + max(.milliseconds(10), cost * 20)))
+      if MonotonicClock.now < min(end, earliest) { MonotonicClock.sleep(until: min(end, earliest)) }
       let began = MonotonicClock.now
       look(isLast: began >= end, hasNotice)
-      cost = MonotonicClock.now - began
+      // Looks take a twentieth of the time at most, however large the table and however many die.
+      let cost = MonotonicClock.now - began
+      earliest = began + max(.milliseconds(10), cost * 20)
     }
     if tellsProgress { try? Text("\r\u{1b}[K").write(to: .standardError) }
     notices?.close()

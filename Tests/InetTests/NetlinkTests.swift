@@ -115,7 +115,8 @@ private let end = Wire.message(Wire.done, Wire.bytes(0 as Int32))
     for family in UInt8.min...UInt8.max {
       var payload = Wire.Row().payload
       payload[0] = family
-      #expect((payload.withUnsafeBytes { TCPSocket(inetDiagnostic: $0) } != nil) == (family == 2 || family == 10))
+      #expect(
+        (payload.withUnsafeBytes { TCPSocket(inetDiagnostic: $0) } != nil) == (family == 2 || family == 10))
     }
   }
 

@@ -128,7 +128,8 @@ private func string(_ text: Text?) -> String? { text.map { String(decoding: $0.b
 
   @Test func `of one address leaves out what is not in its way`() {
     let rows = [
-      row(10, at: [127, 0, 0, 1], inode: 1), row(10, at: [10, 0, 0, 1], inode: 2), row(10, at: any4, inode: 3),
+      row(10, at: [127, 0, 0, 1], inode: 1), row(10, at: [10, 0, 0, 1], inode: 2),
+      row(10, at: any4, inode: 3),
       row(10, at: any6, inode: 4, only6: false), row(10, at: any6, inode: 5, only6: true),
       row(10, at: one6, inode: 6), row(10, at: mapped, inode: 7), row(10, at: any6, inode: 8),
     ]
@@ -144,15 +145,16 @@ private func string(_ text: Text?) -> String? { text.map { String(decoding: $0.b
 }
 
 @Suite struct `Two addresses` {
-  @Test(arguments: [
-    ("0.0.0.0", "0.0.0.0", true), ("0.0.0.0", "10.0.0.1", true), ("10.0.0.1", "10.0.0.2", false),
-    ("10.0.0.1", "10.0.0.1", true), ("::", "0.0.0.0", true), ("::", "10.0.0.1", true), ("::", "::1", true),
-    ("::1", "::1", true), ("::1", "::2", false), ("0.0.0.0", "::1", false), ("127.0.0.1", "::1", false),
-    ("::ffff:127.0.0.1", "127.0.0.1", true), ("::ffff:127.0.0.1", "0.0.0.0", true),
-    ("::ffff:0.0.0.0", "10.0.0.1", true), ("::ffff:127.0.0.1", "::1", false),
-    // The numbers of 0.0.0.1 and ::1 are the same.
-    ("0.0.0.1", "::1", false),
-  ] as [(StaticString, StaticString, Bool)])
+  @Test(
+    arguments: [
+      ("0.0.0.0", "0.0.0.0", true), ("0.0.0.0", "10.0.0.1", true), ("10.0.0.1", "10.0.0.2", false),
+      ("10.0.0.1", "10.0.0.1", true), ("::", "0.0.0.0", true), ("::", "10.0.0.1", true), ("::", "::1", true),
+      ("::1", "::1", true), ("::1", "::2", false), ("0.0.0.0", "::1", false), ("127.0.0.1", "::1", false),
+      ("::ffff:127.0.0.1", "127.0.0.1", true), ("::ffff:127.0.0.1", "0.0.0.0", true),
+      ("::ffff:0.0.0.0", "10.0.0.1", true), ("::ffff:127.0.0.1", "::1", false),
+      // The numbers of 0.0.0.1 and ::1 are the same.
+      ("0.0.0.1", "::1", false),
+    ] as [(StaticString, StaticString, Bool)])
   func `are in each other's way or not`(one: StaticString, other: StaticString, expected: Bool) {
     #expect(address(one).overlaps(address(other)) == expected)
     #expect(address(other, port: 1).overlaps(address(one)) == expected)
@@ -478,7 +480,8 @@ private func string(_ text: Text?) -> String? { text.map { String(decoding: $0.b
     var listening = finding([socket(10)])
     listening.question = .listening(address("127.0.0.1"))
     for finding in [
-      finding([], .free), finding([socket(10)]), finding([], .cannotTell(.permissionDenied), isReadable: false),
+      finding([], .free), finding([socket(10)]),
+      finding([], .cannotTell(.permissionDenied), isReadable: false),
       listening, finding(manner: .udp),
     ] {
       let json = string(finding.json) ?? ""

@@ -194,7 +194,8 @@ public struct PortFinding: Sendable {
         return
           "owner not visible: user \(socket.user)'s, and \(holders.refused, "process", plural: "processes") may not be looked into (CAP_SYS_PTRACE)"
       }
-      return "owner not visible: user \(socket.user)'s, in no process that shows here (another container's, or the kernel's own)"
+      return
+        "owner not visible: user \(socket.user)'s, in no process that shows here (another container's, or the kernel's own)"
     }
     var text: Text = "\(first.name) (pid \(first.process), descriptor \(first.descriptor))"
     if first.isStopped { text.append(", which is stopped") }

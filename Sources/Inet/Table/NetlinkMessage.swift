@@ -100,10 +100,12 @@ extension TCPSocket {
     expires = .milliseconds(Int64(message.idiag_expires))
     user = message.idiag_uid
     inode = UInt64(message.idiag_inode)
-    cgroup = nil
-    isIPv6Only = nil
-    history = nil
 
+    // Collected here and not in self: Swift 6.3.1, optimizing, takes stores into self within this loop for dead,
+    // and drops them with all that leads to them.
+    var cgroup: UInt64?
+    var isIPv6Only: Bool?
+    var history: History?
     var offset = MemoryLayout<inet_diag_msg>.size
     while payload.count - offset >= MemoryLayout<rtattr>.size {
       let attribute = payload.loadUnaligned(fromByteOffset: offset, as: rtattr.self)
@@ -120,6 +122,9 @@ extension TCPSocket {
       }
       offset += (length + 3) & ~3
     }
+    self.cgroup = cgroup
+    self.isIPv6Only = isIPv6Only
+    self.history = history
   }
 }
 
