@@ -64,7 +64,8 @@ struct PortVigil {
       guard notices != nil, !finding.isUDP, let census = finding.census else { return .milliseconds(100) }
       let timeWaits = census.count(.timeWait)
       if timeWaits > 0 && timeWaits == finding.left {
-        pause = min(pause, census.longestTimeWait + .milliseconds(10))
+        // The kernel's timer may be late by a second or two.
+        pause = min(pause, max(.milliseconds(100), census.longestTimeWait + .milliseconds(10)))
       } else {
         // Some deaths are not told: of half-open connections, and what becomes of FIN_WAIT2.
         pause = min(pause, .seconds(1))
@@ -85,32 +86,34 @@ struct PortVigil {
   /// Looks at the tables, and asks the kernel again where they say that its answer may be another.
   private mutating func look(isLast: Bool, _ hasNotice: Bool) {
     for index in open.indices where open[index].finding.answer != .yes {
-      let finding = open[index].finding
-      if isLast || isWorthAsking(open[index], hasNotice) {
-        open[index] = watch(inquiry.find(finding.port, isUDP: finding.isUDP, finding.question))
+      var watched = open[index]
+      if isLast || isWorthAsking(&watched, hasNotice) {
+        let finding = watched.finding
+        watched = watch(inquiry.find(finding.port, isUDP: finding.isUDP, finding.question))
       }
+      open[index] = watched
     }
   }
 
   /// A bind that is tried again and again could be in the way of the very server that is waited for: at once
   /// when nothing is left on the port, else once a second, and only when less is left than at the last time.
-  private mutating func isWorthAsking(_ watched: Watched, _ hasNotice: Bool) -> Bool {
-    let finding = watched.finding
-    guard let then = watched.leftThen else {
-      return inquiry.isListening(finding) != finding.isListening
-    }
+  private mutating func isWorthAsking(_ watched: inout Watched, _ hasNotice: Bool) -> Bool {
     let isLongAgo = MonotonicClock.now - watched.asked >= .seconds(1)
+    guard let then = watched.leftThen else {
+      guard let isListening = inquiry.isListening(watched.finding) else { return isLongAgo }
+      return isListening != watched.finding.isListening
+    }
     // Whoever was in the way did not show.
     if then == 0 { return hasNotice || (notices == nil && isLongAgo) }
-    guard let left = inquiry.left(of: finding) else { return false }
+    guard let left = inquiry.count(&watched.finding) else { return false }
     return left < then && (left == 0 || isLongAgo)
   }
 
   private mutating func watch(_ finding: PortFinding) -> Watched {
     var watched = Watched(finding: finding, asked: MonotonicClock.now, leftThen: nil)
-    // A quiet finding has not looked at all there is.
     if finding.verdict != nil && finding.answer != .yes {
-      watched.leftThen = request.isQuiet ? inquiry.left(of: finding) : finding.left
+      // A quiet finding has not looked at all there is.
+      watched.leftThen = request.isQuiet ? inquiry.count(&watched.finding) : finding.left
     }
     return watched
   }

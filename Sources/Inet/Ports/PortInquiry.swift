@@ -52,14 +52,13 @@ public struct PortInquiry {
     census(of: finding, onlyListeners: true).map { !$0.listeners.isEmpty }
   }
 
-  /// How many sockets are on a port by now, listeners and those that are only bound included; nil where that
-  /// cannot be read. For a wait.
-  public mutating func left(of finding: PortFinding) -> Int? {
-    var now = finding
-    now.census = census(of: finding, onlyListeners: false)
-    if now.census == nil { return nil }
-    now.bound = bound(of: finding)
-    return now.left
+  /// Looks at the tables again, and says how many sockets are on the port by now, those that are only bound
+  /// included; nil where that cannot be read. For a wait.
+  public mutating func count(_ finding: inout PortFinding) -> Int? {
+    guard let census = census(of: finding, onlyListeners: false) else { return nil }
+    finding.census = census
+    finding.bound = bound(of: finding)
+    return finding.left
   }
 
   private mutating func census(of finding: PortFinding, onlyListeners: Bool) -> PortCensus? {

@@ -68,9 +68,11 @@ final class PortStage {
 
   /// How a server may ask for a port, in ebb's words.
   static let manners = [
-    "", "--strict", "--reuseport", "--reuseport --strict", "--address 127.0.0.1", "--address 127.0.0.2",
-    "--address 0.0.0.0", "--address ::1", "--address ::", "--address ::ffff:127.0.0.1",
-    "--strict --address 127.0.0.1",
+    "", "--strict", "--address 127.0.0.1", "--address 127.0.0.2", "--address 0.0.0.0", "--address ::1",
+    "--address ::", "--address ::ffff:127.0.0.1", "--strict --address 127.0.0.1",
+    // The last, and in this order: once the kernel has let a socket in because of SO_REUSEPORT, it lets others in
+    // that it would have refused, as long as anybody is on the port.
+    "--reuseport --strict", "--reuseport",
   ]
 
   /// What bind(2) says to a fresh process: whether each scene's port is free, in each manner.
@@ -167,12 +169,15 @@ final class PortStage {
         c = new(reuse); c.bind(("127.0.0.1", port)); c.setblocking(False); c.connect_ex(full.getsockname())
         settle(port, "02"); return [full, first, c]
     def outgoing(port, reuse):
-        # The kernel chooses the port, from a range of one: IP_LOCAL_PORT_RANGE, Linux 6.3.
+        # The kernel chooses the port, from a range of one.
         s = socket.create_server(("127.0.0.1", 0))
         c = new(reuse)
-        try: c.setsockopt(socket.IPPROTO_IP, 51, port | port << 16)
-        except OSError: c.bind(("127.0.0.1", port))
-        c.connect(s.getsockname()); a = s.accept()[0]; s.close(); return [c, a]
+        name = "/proc/sys/net/ipv4/ip_local_port_range"
+        with open(name) as f: before = f.read()
+        with open(name, "w") as f: f.write("%d %d" % (port, port))
+        c.connect(s.getsockname())
+        with open(name, "w") as f: f.write(before)
+        a = s.accept()[0]; s.close(); return [c, a]
     def bound(port, reuse): s = new(reuse); s.bind(("127.0.0.1", port)); return [s]
     def bound_everywhere(port, reuse): s = new(reuse); s.bind(("0.0.0.0", port)); return [s]
     def bound6(port, reuse):
@@ -271,7 +276,7 @@ final class PortStage {
             words = manner.split()
             address = words[words.index("--address") + 1] if "--address" in words else None
             free = all(binds(port, udp, one, "--strict" not in words, "--reuseport" in words)
-                for one in ([address] if address else ["0.0.0.0", "::"]))
+                for one in ([address] if address else ["::", "0.0.0.0"]))
             print("%s|%s|%d" % (word, manner, free))
     """#.replacingOccurrences(of: "MANNERS", with: "\(manners)")
 }
