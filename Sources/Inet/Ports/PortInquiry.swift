@@ -57,6 +57,7 @@ public struct PortInquiry {
   public mutating func count(_ finding: inout PortFinding) -> Int? {
     guard let census = census(of: finding, onlyListeners: false) else { return nil }
     finding.census = census
+    finding.bound = []
     finding.bound = bound(of: finding)
     return finding.left
   }
@@ -81,7 +82,11 @@ public struct PortInquiry {
     if finding.isUDP { return [] }
     var bound = BoundSockets(port: finding.port, address: finding.question.address)
     // Before Linux 6.8 the bit is not known, and gives nothing; /proc has none of them either.
-    do throws(Errno) { try table.read(bound.query, into: &bound) } catch { return [] }
+    do throws(Errno) { try table.read(bound.query, into: &bound) } catch { bound.restart() }
+    // Where nothing shows at all, processes are asked, which costs them nothing but us a look at all they have.
+    if !isQuiet && finding.left == 0 && finding.verdict == .inUse && bound.sockets.isEmpty {
+      bound.lookAmongDescriptors()
+    }
     return bound.sockets
   }
 
