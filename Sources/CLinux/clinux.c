@@ -1,8 +1,13 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
 #include "clinux.h"
 
 #include <endian.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <linux/tcp.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
@@ -341,11 +346,12 @@ bool clinux_bound_socket(pid_t process, int descriptor, struct clinux_bound *bou
   close(pin);
   if (copy < 0) return false;
   struct sockaddr_storage address;
-  socklen_t size = sizeof address, info_size = sizeof(struct tcp_info), flag_size = sizeof(int);
-  struct tcp_info info = {0};
+  // The state is the first byte of a struct tcp_info; the kernel gives as much as is asked for.
+  unsigned char state = 0;
+  socklen_t size = sizeof address, state_size = sizeof state, flag_size = sizeof(int);
   struct stat status;
   int only = 0;
-  bool answer = getsockopt(copy, IPPROTO_TCP, TCP_INFO, &info, &info_size) == 0 && info.tcpi_state == 7 &&
+  bool answer = getsockopt(copy, IPPROTO_TCP, TCP_INFO, &state, &state_size) == 0 && state == 7 &&
                 fstat(copy, &status) == 0 && getsockname(copy, (struct sockaddr *)&address, &size) == 0;
   if (answer && address.ss_family == AF_INET6) {
     struct sockaddr_in6 *six = (struct sockaddr_in6 *)&address;
@@ -362,4 +368,24 @@ bool clinux_bound_socket(pid_t process, int descriptor, struct clinux_bound *bou
   }
   close(copy);
   return answer && bound->port != 0;
+}
+
+int clinux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
+
+bool clinux_read_tcp_info(const void *bytes, size_t count, struct clinux_tcp_info *info) {
+  struct tcp_info whole;
+  // tcpi_bytes_retrans is the last one that is read.
+  if (count < offsetof(struct tcp_info, tcpi_bytes_retrans) + sizeof whole.tcpi_bytes_retrans) return false;
+  memset(&whole, 0, sizeof whole);
+  memcpy(&whole, bytes, count < sizeof whole ? count : sizeof whole);
+  *info = (struct clinux_tcp_info){
+      .bytes_received = whole.tcpi_bytes_received,
+      .bytes_sent = whole.tcpi_bytes_sent,
+      .bytes_acked = whole.tcpi_bytes_acked,
+      .bytes_retrans = whole.tcpi_bytes_retrans,
+      .last_data_recv = whole.tcpi_last_data_recv,
+      .last_data_sent = whole.tcpi_last_data_sent,
+      .notsent_bytes = whole.tcpi_notsent_bytes,
+  };
+  return true;
 }

@@ -93,9 +93,16 @@ public struct UnixSocket {
 
   /// The next message of at most `limit` bytes.
   public func receive(limit: Int) -> Message {
-    var bytes = [UInt8](repeating: 0, count: limit)
     let fd = descriptor.rawValue
     do throws(Errno) {
+      var limit = limit
+      if limit > 4096 {
+        // Asked how long it is first: a page that is not touched costs a probe nothing.
+        let length = try checked { recv(fd, nil, 0, Int32(MSG_TRUNC) | Int32(MSG_PEEK)) }
+        if length > limit { return .tooLong }
+        limit = max(1, length)
+      }
+      var bytes = [UInt8](repeating: 0, count: limit)
       let count = try bytes.withUnsafeMutableBufferPointer { (buffer) throws(Errno) -> Int in
         try checked { recv(fd, buffer.baseAddress, buffer.count, Int32(MSG_TRUNC)) }
       }
@@ -158,18 +165,29 @@ public struct Peer {
   /// Of this container means: the root of its mount namespace is the same mount. /proc/PID/ns/mnt would say it
   /// too, but is closed between different users.
   public func mayTalkToUs() -> Bool {
+    guard user == ProcessControl.effectiveUser || user == 0 else { return false }
+    return isOfThisContainer {
+      // The overflow user may be anybody. It is our own only where the kernel lets us look into the process,
+      // which it does for the real user alone, ptrace(2).
+      user != Peer.overflowUser || isInOurUserNamespace
+    }
+  }
+
+  /// Whether it may be the supervisor that we ask. As above; and root, who asks in a container whose service is
+  /// another user's, believes its PID 1, which nobody else can be.
+  public func mayAnswerUs() -> Bool {
+    if ProcessControl.effectiveUser == 0 && process.rawValue == 1 { return isOfThisContainer { true } }
+    return mayTalkToUs()
+  }
+
+  private func isOfThisContainer(_ alsoHolds: () -> Bool) -> Bool {
     guard process.rawValue > 0 else { return false }
-    let own = ProcessControl.effectiveUser
-    guard user == own || user == 0 else { return false }
     // Pinned where the kernel can, so that the number cannot become another's while it is looked at.
     let pin = clinux_peer_pidfd(socket.descriptor.rawValue)
     defer { if pin >= 0 { close(pin) } }
     guard let theirs = MountNamespace.root(of: process), let ours = MountNamespace.root(of: .own),
-      theirs == ours
+      theirs == ours, alsoHolds()
     else { return false }
-    // The overflow user may be anybody. It is our own only where the kernel lets us look into the process,
-    // which it does for the real user alone, ptrace(2).
-    if user == Peer.overflowUser && !isInOurUserNamespace { return false }
     // What was read was read of this process only if it still is there.
     return pin < 0 || clinux_pidfd_send_signal(pin, 0) == 0 || Errno.last == .notPermitted
   }

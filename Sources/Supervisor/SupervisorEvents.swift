@@ -100,7 +100,7 @@ extension Supervisor {
       service.note(isStopped: true)
       if signal.stopsJob || forwardedJobStop {
         forwardedJobStop = false
-        service.suspendAlong()
+        service.suspendAlong(for: signal)
       }
       // It would not see the stop signal, and nobody else may be there to wake it.
       if lifecycle.phase == .stopping { service.send(.continue) }

@@ -292,7 +292,8 @@ private func string(_ text: Text?) -> String? { text.map { String(decoding: $0.b
     #expect(owner(SocketHolders([]), inode: 0) == "no process has it any more")
     #expect(
       string(finding([socket(10)], holders: SocketHolders([])).advice)
-        == "to do: ask in the pod's other containers, or on the host with --netns, to see which process it is")
+        == "to do: ask in the pod's other containers, or on the host with --netns, to see which process it is"
+    )
     #expect(
       string(finding([socket(10)], holders: SocketHolders([], refused: 1)).advice)
         == "to do: ask again as its user, or with CAP_SYS_PTRACE, to see which process it is")

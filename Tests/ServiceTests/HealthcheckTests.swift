@@ -10,21 +10,22 @@ import Testing
       #"CMD ["/tide", "serve", "--exit-code", "7"]"#,
       // A failure in the start period does not count, and the first success ends that.
       #"HEALTHCHECK --interval=1s --timeout=5s --start-period=1h --retries=3 CMD ["/ebb", "ready"]"#)
-    let container = try Container(image, Container.bare)
+    let container = try Container(image, options: Container.bare)
+    let events = try container.events()
 
     // Nothing listens on 9999 yet.
-    try container.events.wait(for: "a check that fails") { events in
+    try events.wait(for: "a check that fails") { events in
       events.finished("/ebb ready").first { $0.exitCode == 1 }
     }
     #expect(try container.inspect("{{.State.Health.Status}}") == "starting")
 
-    try Docker.run(["exec", "--detach", container.id, "/tide", "serve", "--listen", "9999"])
-    try container.events.wait(forAction: "health_status: healthy")
+    try Docker.run(["exec", "--detach", container.name, "/tide", "serve", "--listen", "9999"])
+    try events.wait(forAction: "health_status: healthy")
 
     #expect(try container.exec("/ebb", "drain").exit == .code(0))
-    let unhealthy = try container.events.wait(forAction: "health_status: unhealthy")
-    let healthy = try container.events.wait(forAction: "health_status: healthy")
-    let failures = container.events.finished("/ebb ready")
+    let unhealthy = try events.wait(forAction: "health_status: unhealthy")
+    let healthy = try events.wait(forAction: "health_status: healthy")
+    let failures = events.finished("/ebb ready")
       .filter { healthy < $0.end && $0.end < unhealthy && $0.exitCode == 1 }
     #expect(failures.count == 3)
     let log = try container.inspect("{{range .State.Health.Log}}{{.Output}}{{end}}")
@@ -32,12 +33,12 @@ import Testing
 
     // It serves on, until it is told to stop.
     #expect(try container.exec("/tide", "connect", "8080").exit == .code(0))
-    #expect(try container.terminate() == 7)
+    #expect(try container.stop() == "7")
   }
 
   @Test func everyCommandWorksByExec() throws {
     let image = try Image(scratch: #"ENTRYPOINT ["/ebb", "--", "/tide", "serve"]"#)
-    let container = try Container(image, Container.bare)
+    let container = try Container(image, options: Container.bare)
     try wait(until: "it is ready") { try container.exec("/ebb", "ready").exit == .code(0) }
 
     let ready = try container.exec("/ebb", "ready")
@@ -63,8 +64,8 @@ import Testing
     #expect(try container.exec("/ebb", "live").exit == .code(0))
     // Again: there is nothing left to wait for.
     #expect(try container.exec("/ebb", "drain").exit == .code(0))
-    #expect(try container.terminate() == 0)
-    #expect(try container.log().errors.contains("ebb: released: 8080 free;"))
+    #expect(try container.stop() == "0")
+    #expect(try container.errors().last?.hasPrefix("ebb: released: 8080 free;") == true)
   }
 
   // MARK: - Who may ask
@@ -72,11 +73,11 @@ import Testing
   @Test func anotherContainerOfTheSameNetworkIsRefused() throws {
     let image = try Image(scratch: #"ENTRYPOINT ["/ebb"]"#)
     let service = ["--", "/tide", "serve"]
-    let container = try Container(image, Container.bare, words: service)
+    let container = try Container(image, options: Container.bare, command: service)
     try wait(until: "it is ready") { try container.exec("/ebb", "ready").exit == .code(0) }
     let address = try controlAddress(container)
 
-    let neighbour = ["run", "--rm", "--network=container:\(container.id)", "--user=65534", image.name]
+    let neighbour = ["run", "--rm", "--network=container:\(container.name)", "--user=65534", image.name]
     for command in [["ready"], ["live"], ["status"], ["drain"]] {
       let told = try Docker.start(neighbour + command + ["--control", address])
       #expect(try told.finish() == .code(3), "\(command)")
@@ -90,8 +91,9 @@ import Testing
 
     // Two ebbs in one network do not take each other's name.
     let second = try Container(
-      image, Container.bare.filter { !$0.contains("network") } + ["--network=container:\(container.id)"],
-      words: ["--", "/tide", "serve", "--listen", "8081"])
+      image,
+      options: Container.bare.filter { !$0.contains("network") } + ["--network=container:\(container.name)"],
+      command: ["--", "/tide", "serve", "--listen", "8081"])
     try wait(until: "the second is ready") { try second.exec("/ebb", "ready").exit == .code(0) }
     #expect(try second.exec("/ebb", "drain").exit == .code(0))
     #expect(try second.exec("/ebb", "ready").exit == .code(1))
@@ -100,7 +102,7 @@ import Testing
 
   @Test func anotherUserOfTheSameContainerIsRefused() throws {
     let image = try Image(scratch: #"ENTRYPOINT ["/ebb", "--", "/tide", "serve"]"#)
-    let container = try Container(image, Container.bare)
+    let container = try Container(image, options: Container.bare)
     try wait(until: "it is ready") { try container.exec("/ebb", "ready").exit == .code(0) }
     for command in ["ready", "status", "drain"] {
       #expect(try container.exec("/ebb", command, options: ["--user=1234"]).exit == .code(3), "\(command)")
@@ -108,10 +110,19 @@ import Testing
     #expect(try container.exec("/ebb", "status").run.output.text.hasPrefix("serving for "))
   }
 
+  @Test func rootMayAskAServiceOfAnotherUser() throws {
+    let image = try Image(scratch: #"ENTRYPOINT ["/ebb", "--", "/tide", "serve"]"#)
+    let container = try Container(image, options: ["--user=65534"])
+    try wait(until: "it is ready") { try container.exec("/ebb", "ready").exit == .code(0) }
+    for command in ["ready", "status", "drain"] {
+      #expect(try container.exec("/ebb", command, options: ["--user=0"]).exit == .code(0), "\(command)")
+    }
+  }
+
   /// The commands check the supervisor before they ask it; this client asks whoever it is.
   @Test(.requires(.root, .tool("python3"))) func theSupervisorItselfRefusesStrangers() throws {
     let image = try Image(scratch: #"ENTRYPOINT ["/ebb", "--", "/tide", "serve"]"#)
-    let container = try Container(image, Container.bare + ["--user=4321"])
+    let container = try Container(image, options: Container.bare + ["--user=4321"])
     try wait(until: "it is ready") { try container.exec("/ebb", "ready").exit == .code(0) }
     let name = String(try controlAddress(container).dropFirst())
     let process = try container.process()

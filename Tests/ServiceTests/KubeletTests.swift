@@ -207,6 +207,66 @@ import Testing
     #expect(ended.exitCode == 7)
     #expect(ended.message == "why I stopped\n")
   }
+
+  // MARK: - What users copy
+
+  /// The pods of k8s/ as they are, but for their images, which cannot be pulled here, and for what is run in
+  /// them; and since nobody asks for anything, the lame duck would last as long as it may. (This kubelet knows
+  /// no native sidecars.)
+  @Test(
+    .requires(.pythonModule("yaml")),
+    arguments: ["deployment-exec", "deployment-http", "deployment-init-container"])
+  func theExamplesComeUpAndDrain(name: String) throws {
+    let ours = try Image(scratch: #"ENTRYPOINT ["/ebb", "--"]"#, #"CMD ["/tide", "serve"]"#)
+    let foreign = try Image("FROM scratch\nCOPY tide /\n", programs: [.tide])
+    var spec = try podSpec(of: name)
+    var container = try #require((spec["containers"] as? [[String: Any]])?.first)
+    container["imagePullPolicy"] = "Never"
+    container["image"] = ours.name
+    if var command = container["command"] as? [String], let end = command.firstIndex(of: "--") {
+      container["image"] = foreign.name
+      command.replaceSubrange((end + 1)..., with: ["/tide", "serve"])
+      container["command"] = command
+    }
+    container["env"] = (container["env"] as? [[String: String]])?.map { variable in
+      variable["name"] == "EBB_LAME_DUCK_MAX" ? variable.merging(["value": "1s"]) { $1 } : variable
+    }
+    spec["containers"] = [container]
+    spec["initContainers"] = (spec["initContainers"] as? [[String: Any]])?.map {
+      $0.merging(["image": ours.name, "imagePullPolicy": "Never"]) { $1 }
+    }
+
+    let pod = try Pod(spec: spec)
+    try pod.waitUntilReady()
+    let log = try Docker.start(["logs", "--follow", try pod.container()])
+    pod.delete()
+    let end = try pod.events.wait(for: "the container's end", within: Kubelet.hangsAfter) { events in
+      events.all.first { $0.action == "die" }
+    }
+    #expect(end.exitCode == 0)
+    let told = pod.events.all
+    let kills = told.indices.filter { told[$0].action == "kill" }
+    #expect(kills.map { told[$0].attributes["signal"] } == ["15"])
+    let ebb = name.contains("init-container") ? "/opt/ebb/ebb" : "/ebb"
+    let drains = pod.events.finished("\(ebb) drain")
+    #expect(drains.map(\.exitCode) == [0])
+    #expect(try #require(drains.first).end < #require(kills.first))
+    #expect(try pod.failedHooks(before: end.time) == [])
+    #expect(try log.finish() == .code(0))
+    #expect(log.errors.lines.last?.hasPrefix("ebb: released: 8080 free; ") == true, "\(log.errors.text)")
+  }
+
+  /// The pod of the Deployment in a file of k8s/.
+  private func podSpec(of name: String) throws -> [String: Any] {
+    let program = """
+      import json, sys, yaml
+      for document in yaml.safe_load_all(open(sys.argv[1])):
+          if document["kind"] == "Deployment": print(json.dumps(document["spec"]["template"]["spec"]))
+      """
+    let python = try Running(["python3", "-c", program, "\(Binary.packageRoot)/k8s/\(name).yaml"])
+    guard try python.finish() == .code(0) else { throw Unusable("\(name): \(python.errors.text)") }
+    return try #require(try JSONSerialization.jsonObject(with: Data(python.output.raw)) as? [String: Any])
+  }
 }
 
 extension Running {

@@ -64,7 +64,8 @@ extension TCPSocket {
     self.init(
       state: .close,
       local: Endpoint(isIPv6: bound.ipv6, high: bound.high, low: bound.low, port: bound.port),
-      remote: Endpoint(isIPv6: bound.ipv6, high: 0, low: 0, port: 0), cookie: 0, receiveQueue: 0, sendQueue: 0,
+      remote: Endpoint(isIPv6: bound.ipv6, high: 0, low: 0, port: 0), cookie: 0, receiveQueue: 0,
+      sendQueue: 0,
       timer: 0, retransmissions: 0, expires: .zero, user: bound.user, inode: inode,
       isIPv6Only: bound.ipv6_only)
   }

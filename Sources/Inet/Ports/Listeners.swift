@@ -71,13 +71,14 @@ public struct ServicePorts: Equatable, Sendable {
   ///
   /// - `cgroup`: ebb's own, nil where that tells nothing.
   /// - `before`: the cookies of listeners that were there before the service.
-  /// - `family`: the service's processes.
+  /// - `family`: the service's processes; looked for only where the cgroup does not tell.
   public static func find(
-    among listeners: [TCPSocket], cgroup: UInt64?, before: [UInt64], family: [ProcessID]
+    among listeners: [TCPSocket], cgroup: UInt64?, before: [UInt64], family: @autoclosure () -> [ProcessID]
   ) -> ServicePorts {
     if let cgroup, let found = ServicePorts(listeners.filter { $0.cgroup == cgroup }, .cgroup) {
       return found
     }
+    let family = family()
     let owners = SocketOwners(family)
     if let found = ServicePorts(listeners.filter { $0.inode != 0 && owners.hold($0.inode) }, .descriptors) {
       return found

@@ -277,7 +277,8 @@ public struct PortFinding: Sendable {
       if let holders, holders.refused > 0 {
         return "to do: ask again as its user, or with CAP_SYS_PTRACE, to see which process it is"
       }
-      return "to do: ask in the pod's other containers, or on the host with --netns, to see which process it is"
+      return
+        "to do: ask in the pod's other containers, or on the host with --netns, to see which process it is"
     }
     var text: Text = "to do: stop \(first.name) (pid \(first.process))"
     if first.isStopped {

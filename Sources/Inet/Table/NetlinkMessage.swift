@@ -146,20 +146,14 @@ extension Endpoint {
 extension TCPSocket.History {
   /// The figures of a struct tcp_info; nil where an old kernel's is too short to have them (before 4.19).
   fileprivate init?(tcpInfo bytes: UnsafeRawBufferPointer) {
-    var info = tcp_info()
-    let size = withUnsafeMutableBytes(of: &info) { raw -> Int in
-      let count = min(raw.count, bytes.count)
-      raw.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<count]))
-      return count
-    }
-    // tcpi_bytes_retrans is the last one that is read, at 208 and 8 long.
-    guard size >= 216 else { return nil }
-    bytesReceived = info.tcpi_bytes_received
-    bytesSent = info.tcpi_bytes_sent
-    bytesRepeated = info.tcpi_bytes_retrans
-    bytesAcknowledged = info.tcpi_bytes_acked
-    bytesNotSent = info.tcpi_notsent_bytes
-    sinceReceived = .milliseconds(Int64(info.tcpi_last_data_recv))
-    sinceSent = .milliseconds(Int64(info.tcpi_last_data_sent))
+    var info = clinux_tcp_info()
+    guard clinux_read_tcp_info(bytes.baseAddress, bytes.count, &info) else { return nil }
+    bytesReceived = info.bytes_received
+    bytesSent = info.bytes_sent
+    bytesRepeated = info.bytes_retrans
+    bytesAcknowledged = info.bytes_acked
+    bytesNotSent = info.notsent_bytes
+    sinceReceived = .milliseconds(Int64(info.last_data_recv))
+    sinceSent = .milliseconds(Int64(info.last_data_sent))
   }
 }

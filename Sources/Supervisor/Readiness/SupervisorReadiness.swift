@@ -105,6 +105,7 @@ extension Supervisor {
   /// `listen`: every port that was given, or at least one that was found, has a listener; of the service,
   /// where that can be seen.
   private func listens() -> ProbeResult {
+    if sockets.listensAsBefore() { return .holds }
     sockets.findPorts()
     if sockets.ports.ports.isEmpty {
       return .fails("the service listens on no port that could be found (--ports or --ready-when say more)")
@@ -117,6 +118,7 @@ extension Supervisor {
         return .fails("a stranger listens on \(port)")
       }
     }
+    sockets.remember(listening)
     return .holds
   }
 

@@ -15,6 +15,8 @@ struct SocketWatch {
   private(set) var notices: DeathNotices?
   private(set) var losses = Losses()
   private var excluded: [UInt16] = []
+  /// The cookies of the listeners that were found to be the service's.
+  private var knownListeners: [UInt64] = []
   private var lastArrivals: (count: UInt64, at: Duration, rate: Rate?)?
 
   /// What was lost from the start of the drain on, as far as the kernel told.
@@ -91,6 +93,18 @@ struct SocketWatch {
     let owners = SocketOwners(family)
     if family.isEmpty || !owners.isComplete { return true }
     return listeners.contains { $0.inode == 0 || owners.hold($0.inode) }
+  }
+
+  /// Remembers listeners as the service's. (From /proc they have no cookies that another could not get.)
+  mutating func remember(_ listeners: [TCPSocket]) {
+    knownListeners = table.source == .netlink ? listeners.map { $0.cookie } : []
+  }
+
+  /// Whether all listeners that are remembered are there still. Then they need not be looked for, and nobody
+  /// has to be asked whose they are: what a probe asks every few seconds costs one short dump.
+  mutating func listensAsBefore() -> Bool {
+    guard !knownListeners.isEmpty, let listening = listening() else { return false }
+    return knownListeners.allSatisfy { cookie in listening.contains { $0.cookie == cookie } }
   }
 
   /// What is going on at the service's ports now; empty where none is known or the table cannot be read.

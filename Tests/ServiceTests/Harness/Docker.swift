@@ -30,7 +30,7 @@ enum Docker {
   }
 }
 
-/// An image that goes with this value.
+/// An image of the test's own. Removed with this value.
 final class Image: Sendable {
   let name: String
 
@@ -51,69 +51,51 @@ final class Image: Sendable {
     try self.init(folder: folder.path)
   }
 
+  /// Builds one FROM scratch: ebb, tide, and what these instructions say.
+  convenience init(scratch instructions: String...) throws {
+    try self.init(
+      "FROM scratch\nCOPY ebb tide /\n\(instructions.joined(separator: "\n"))\n", programs: [.ebb, .tide])
+  }
+
   /// Builds it in a folder that is there, with the Dockerfile in it and these build arguments.
-  init(folder: String, dockerfile: String = "Dockerfile", arguments: [String] = []) throws {
+  init(folder: String, dockerfile: String = "Dockerfile", arguments: [String] = [], target: String? = nil)
+    throws
+  {
     name = "ebb-test/\(getpid()):\(UInt32.random(in: 0 ... .max))"
     try Docker.run(
       ["build", "--quiet", "--tag", name, "--file", "\(folder)/\(dockerfile)"]
-        + arguments.flatMap { ["--build-arg", $0] } + [folder])
+        + arguments.flatMap { ["--build-arg", $0] } + (target.map { ["--target", $0] } ?? []) + [folder])
   }
 
-  /// An image FROM scratch, of ebb and tide alone.
-  ///
-  /// - Parameter instructions: those of a Dockerfile that change no file: ENTRYPOINT, HEALTHCHECK, USER, …
-  convenience init(scratch instructions: String...) throws {
-    let folder = try TemporaryFolder()
-    for binary in [Binary.ebb, .tide] {
-      try FileManager.default.copyItem(atPath: binary.path(), toPath: "\(folder.path)/\(binary.rawValue)")
-    }
-    try self.init(
-      tree: folder, files: ["ebb", "tide"], instructions: instructions)
-  }
-
-  private init(tree: TemporaryFolder, files: [String], instructions: [String]) throws {
-    name = "ebb-test/scratch:\(UUID().uuidString.lowercased())"
-    let tarball = "\(tree.path)/tarball"
-    let tar = try Running(
-      ["tar", "--create", "--owner=0", "--group=0", "--file", tarball, "--directory", tree.path] + files)
-    guard try tar.finish() == .code(0) else { throw Unusable("tar: \(tar.errors.text)") }
-    try Docker.run(["import"] + instructions.flatMap { ["--change", $0] } + [tarball, name])
-  }
-
-  deinit { _ = try? Docker.run(["image", "rm", "--force", name]) }
+  deinit { _ = try? Docker.run("image", "rm", "--force", name) }
 }
 
-/// A container that goes with this value.
-final class Container: @unchecked Sendable {
-  /// What a container can do without, when all it has is ebb: a file system that can be written, root, its
-  /// capabilities, a network.
+/// A container that runs. Removed with this value.
+final class Container: Sendable {
+  let name: String
+  private let image: Image
+  private let turn = Turn()
+
+  /// The options of one that has to do without nearly everything: a file system that it can write to, root,
+  /// its capabilities, a network.
   static let bare = [
     "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--user=65534", "--network=none",
   ]
 
-  let id: String
-  private let image: Image
-  /// What the engine tells of it, from its beginning.
-  let events: EngineEvents
-
-  /// Starts a container of an image.
-  init(_ image: Image, _ options: [String] = [], words: [String] = []) throws {
+  /// Starts one.
+  init(_ image: Image, options: [String] = [], command: [String] = []) throws {
     self.image = image
-    id = try Docker.run(["create"] + options + [image.name] + words)
-    events = try EngineEvents(filter: "container=\(id)")
-    try Docker.run(["start", id])
+    name = "ebb-test-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+    try Docker.run(["run", "--detach", "--name", name] + options + [image.name] + command)
   }
 
-  deinit { _ = try? Docker.run(["rm", "--force", "--volumes", id]) }
+  deinit { _ = try? Docker.run("rm", "--force", "--volumes", name) }
 
-  /// Runs a command in it, and waits for its end.
-  func exec(_ words: String..., options: [String] = []) throws -> (exit: Exit, run: Running) {
-    let run = try Docker.start(["exec"] + options + [id] + words)
-    return (try run.finish(), run)
-  }
+  /// Something that docker(1) tells of it.
+  func inspect(_ format: String) throws -> String { try Docker.run("inspect", "--format", format, name) }
 
-  /// One thing that the engine knows of it, as a template of Go.
-  func inspect(_ template: String) throws -> String { try Docker.run(["inspect", "--format", template, id]) }
+  /// Its own address on the bridge: behind it there is no proxy that acknowledges for a client.
+  func address() throws -> String { try inspect("{{.NetworkSettings.IPAddress}}") }
 
   /// Its first process, as this side numbers it.
   func process() throws -> pid_t {
@@ -123,121 +105,32 @@ final class Container: @unchecked Sendable {
     return pid
   }
 
-  /// Sends TERM, as `docker stop` does, and gives the code that it then exits with.
-  func terminate() throws -> Int32 {
-    try Docker.run(["kill", "--signal=TERM", id])
-    return try waitForExit()
+  /// Runs a command in it, and waits for its end.
+  func exec(_ command: String..., options: [String] = []) throws -> (exit: Exit, run: Running) {
+    let run = try Docker.start(["exec"] + options + [name] + command)
+    return (try run.finish(), run)
   }
 
-  /// Waits for its end.
-  func waitForExit() throws -> Int32 {
-    guard let code = Int32(try Docker.run(["wait", id])) else { throw Unusable("docker wait tells no code") }
-    return code
-  }
+  /// What the engine tells of it.
+  func events() throws -> EngineEvents { try EngineEvents(filter: "container=\(name)") }
 
-  /// What it has written so far.
-  func log() throws -> (output: String, errors: String) {
-    let run = try Docker.start(["logs", id])
-    guard try run.finish() == .code(0) else { throw Unusable("docker logs: \(run.errors.text)") }
-    return (run.output.text, run.errors.text)
-  }
-}
-
-/// What the engine tells of some containers, `docker events`.
-final class EngineEvents {
-  struct Event {
-    let time: Date
-    /// "start", "kill", "exec_create: /ebb ready", "health_status: healthy", …
-    let action: String
-    let attributes: [String: String]
-
-    var exitCode: Int32? { attributes["exitCode"].flatMap { Int32($0) } }
-  }
-
-  /// A command that was run by exec, as a probe and a hook are.
-  struct Command {
-    let began: Date
-    let ended: Date
-    let exitCode: Int32
-    /// Its place among the events.
-    let end: Int
-  }
-
-  private let run: Running
-
-  /// Listens, to what was told before too. (The engine keeps the last 256 events.)
-  init(filter: String) throws {
-    run = try Docker.start(["events", "--since", "1", "--filter", filter, "--format", "{{json .}}"])
-  }
-
-  /// Everything so far.
-  var all: [Event] { EngineEvents.parse(run.output.text) }
-
-  private static func parse(_ text: String) -> [Event] {
-    text.split(separator: "\n").compactMap { line in
-      guard let object = try? JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any],
-        let action = object["Action"] as? String, let nanoseconds = object["timeNano"] as? Int64
-      else { return nil }
-      let attributes = (object["Actor"] as? [String: Any])?["Attributes"] as? [String: String]
-      let time = Date(timeIntervalSince1970: Double(nanoseconds) / 1e9)
-      return Event(time: time, action: action, attributes: attributes ?? [:])
+  /// Connects to it. Its interface may be up a moment after its processes: until then there is no route.
+  func connect(_ port: UInt16, receiveBuffer: Int32? = nil) throws -> Client {
+    let address = try address()
+    var client: Client?
+    try wait(until: "there is a route to \(address)") {
+      do {
+        client = try Client(address, port, receiveBuffer: receiveBuffer)
+      } catch let refused as Client.Refused where refused.number == EHOSTUNREACH {}
+      return client != nil
     }
+    guard let client else { throw Unusable("no connection to \(address)") }
+    return client
   }
-
-  /// The commands that were run by exec and have ended, in the order of their ends.
-  func finished(_ words: String) -> [Command] { EngineEvents.finished(words, all) }
-
-  private static func finished(_ words: String, _ all: [Event]) -> [Command] {
-    var began: [String: Date] = [:]
-    var commands: [Command] = []
-    for (index, event) in all.enumerated() {
-      guard let id = event.attributes["execID"] else { continue }
-      if event.action == "exec_create: \(words)" { began[id] = event.time }
-      if event.action == "exec_die", let start = began[id], let code = event.exitCode {
-        commands.append(Command(began: start, ended: event.time, exitCode: code, end: index))
-      }
-    }
-    return commands
-  }
-
-  /// Waits until `find` finds something in what was told.
-  @discardableResult
-  func wait<Found>(
-    for what: String, within seconds: TimeInterval = hangsAfter, _ find: (EngineEvents) -> Found?
-  ) throws -> Found {
-    let end = Date() + seconds
-    while true {
-      if let found = find(self) { return found }
-      if Date() > end {
-        let seen = all.map { "\($0.action) \($0.attributes["exitCode"] ?? "")" }
-        throw Hanging(
-          "waited \(Int(seconds)) s in vain for \(what); the engine told: \(seen.joined(separator: ", "))")
-      }
-      usleep(20_000)
-    }
-  }
-
-  /// Waits for an event of this name, and gives its place among all.
-  @discardableResult
-  func wait(forAction action: String, within seconds: TimeInterval = hangsAfter) throws -> Int {
-    try wait(for: action, within: seconds) { $0.all.firstIndex { $0.action == action } }
-  }
-}
-
-extension Container {
-  /// Starts one, in the words of docker run.
-  convenience init(_ image: Image, options: [String] = [], command: [String] = []) throws {
-    try self.init(image, options, words: command)
-  }
-
-  var name: String { id }
-
-  /// Its own address on the bridge: behind it there is no proxy that acknowledges for a client.
-  func address() throws -> String { try inspect("{{.NetworkSettings.IPAddress}}") }
 
   /// What it has written to standard error.
   func errors() throws -> [String] {
-    let run = try Docker.start(["logs", id])
+    let run = try Docker.start(["logs", name])
     _ = try run.finish()
     return run.errors.lines
   }
@@ -249,7 +142,7 @@ extension Container {
 
   /// Its processes: number in the container's own namespace, parent's there, state and command line.
   func processes() throws -> [ProcessLook] {
-    guard let first = pid_t(try inspect("{{.State.Pid}}")), first > 0 else { return [] }
+    guard let first = try? process() else { return [] }
     let space = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(first)/ns/pid")
     return ProcessLook.all.filter {
       (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\($0)/ns/pid")) == space
@@ -258,7 +151,7 @@ extension Container {
 
   /// Ends it as a platform does, and gives its exit code.
   func stop(within seconds: Int = 20) throws -> String {
-    try Docker.run("stop", "--time", "\(seconds)", id)
+    try Docker.run("stop", "--time", "\(seconds)", name)
     return try inspect("{{.State.ExitCode}}")
   }
 }

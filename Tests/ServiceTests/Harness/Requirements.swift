@@ -40,7 +40,7 @@ enum Requirement: Hashable, Sendable {
       succeeds(Namespace.command([.pid, .network, .mount]) + ["true"])
     case .tool(let name): Tool.path(name) != nil
     case .cgroups: OwnCgroup.root != nil && (try? OwnCgroup()) != nil
-    case .docker: Tool.path("docker") != nil && succeeds(["docker", "info"], Docker.environment)
+    case .docker: Tool.path("docker") != nil && succeeds(["docker", "info"])
     case .kubelet:
       Kubelet.path.map { access($0, X_OK) == 0 } == true && succeeds(Kubelet.sharesEnginesNetwork)
     case .pythonModule(let name): succeeds(["python3", "-c", "import \(name)"])
@@ -55,8 +55,9 @@ enum Requirement: Hashable, Sendable {
     isLeftOut || ProcessInfo.processInfo.environment["EBB_TEST_REQUIRE_ALL"] != "1"
   }
 
-  private func succeeds(_ words: [String], _ environment: [String: String] = [:]) -> Bool {
-    guard let probe = try? Running(words, environment: environment), let exit = try? probe.waitForExit()
+  private func succeeds(_ words: [String]) -> Bool {
+    guard let probe = try? Running(words, environment: Docker.environment),
+      let exit = try? probe.waitForExit()
     else { return false }
     return exit == .code(0)
   }
