@@ -168,6 +168,19 @@ int clinux_die_on_every_processor(uint16_t port);
 // The inode of a directory if that is a cgroup v2's, else 0: statfs(2) and stat(2).
 uint64_t clinux_cgroup2_inode(const char *path);
 
+// A TCP socket that is bound and neither listens nor is connected.
+struct clinux_bound {
+  uint64_t high, low;  // its address; an IPv4 one is in `low`
+  uint16_t port;
+  bool ipv6, ipv6_only;
+  uid_t user;
+};
+// Whether a descriptor of another process is one: pidfd_getfd(2), which needs Linux 5.6 and the right to trace it.
+bool clinux_bound_socket(pid_t process, int descriptor, struct clinux_bound *bound);
+
+// getdents64(2), which not every libc has under this name.
+ssize_t clinux_getdents(int fd, void *entries, size_t size);
+
 // The width of a terminal in columns, tty_ioctl(4) TIOCGWINSZ; 0 where it is none.
 int clinux_terminal_width(int fd);
 

@@ -8,9 +8,9 @@ import Linux
 public enum BindTest {
   /// What the kernel said.
   public enum Verdict: Equatable, Sendable {
-    /// Both families accept it.
+    /// It accepts the bind.
     case free
-    /// One refuses it: EADDRINUSE.
+    /// It refuses it: EADDRINUSE.
     case inUse
     /// It cannot be asked: a port under 1024 without CAP_NET_BIND_SERVICE, no descriptor left, …
     case cannotTell(Errno)
@@ -41,19 +41,24 @@ public enum BindTest {
 
   /// Asks for a port.
   public static func ask(_ port: UInt16, _ manner: Manner = Manner()) -> Verdict {
-    if let address = manner.address { return ask(port, manner, ipv6: address.isIPv6) }
-    let first = ask(port, manner, ipv6: false)
-    let second = ask(port, manner, ipv6: true)
-    if first == .inUse || second == .inUse { return .inUse }
-    // A namespace without one of the families has nothing to say about it.
-    for verdict in [first, second] {
-      if case .cannotTell(let error) = verdict, error != .addressFamilyNotSupported,
-        error != .addressNotAvailable
-      {
-        return verdict
+    if let address = manner.address {
+      // An IPv4 address mapped into IPv6 is the IPv4 one.
+      if let ipv4 = address.ipv4 {
+        var manner = manner
+        manner.address = Endpoint(isIPv6: false, high: 0, low: UInt64(ipv4), port: 0)
+        return ask(port, manner, ipv6: false)
       }
+      return ask(port, manner, ipv6: true)
     }
-    return .free
+    // One socket for both families, so that all of it is refused or all accepted: of a bind with SO_REUSEPORT
+    // that it accepts, the kernel keeps a note with the port for as long as anybody is on that, and lets others
+    // in by it with no further look (net/ipv4/inet_connection_sock.c, sk_reuseport_match()).
+    let verdict = ask(port, manner, ipv6: true)
+    // A namespace without IPv6 has nothing to say about it.
+    if verdict == .cannotTell(.addressFamilyNotSupported) || verdict == .cannotTell(.addressNotAvailable) {
+      return ask(port, manner, ipv6: false)
+    }
+    return verdict
   }
 
   private static func ask(_ port: UInt16, _ manner: Manner, ipv6: Bool) -> Verdict {
@@ -65,14 +70,14 @@ public enum BindTest {
             manner.isUDP ? clinux_socket_datagram_cloexec() : clinux_socket_stream_cloexec(), 0)
         })
       defer { descriptor.close() }
-      func set(_ level: Int32, _ option: Int32) {
-        var yes: Int32 = 1
-        _ = setsockopt(descriptor.rawValue, level, option, &yes, socklen_t(MemoryLayout<Int32>.size))
+      func set(_ level: Int32, _ option: Int32, _ isOn: Bool) {
+        var value: Int32 = isOn ? 1 : 0
+        _ = setsockopt(descriptor.rawValue, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
       }
-      if manner.reusesAddress { set(SOL_SOCKET, SO_REUSEADDR) }
-      if manner.reusesPort { set(SOL_SOCKET, SO_REUSEPORT) }
-      // Without it an IPv6 socket would ask about IPv4 a second time.
-      if ipv6 { set(Int32(IPPROTO_IPV6), IPV6_V6ONLY) }
+      if manner.reusesAddress { set(SOL_SOCKET, SO_REUSEADDR, true) }
+      if manner.reusesPort { set(SOL_SOCKET, SO_REUSEPORT, true) }
+      // net.ipv6.bindv6only may have it otherwise.
+      if ipv6 { set(Int32(IPPROTO_IPV6), IPV6_V6ONLY, manner.address != nil) }
       let address = manner.address
       _ = try checked {
         clinux_bind_port(descriptor.rawValue, ipv6, address?.high ?? 0, address?.low ?? 0, port)

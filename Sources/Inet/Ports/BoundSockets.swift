@@ -1,3 +1,4 @@
+import CLinux
 import Linux
 
 /// Sockets that are bound to a port and neither listen nor are connected: no line of `ss -tan` or /proc/net/tcp
@@ -5,11 +6,15 @@ import Linux
 /// state 7 in the row and no regard to the port asked for.
 public struct BoundSockets: SocketCollector {
   private let port: UInt16
+  private let address: Endpoint?
   /// The sockets; bounded.
   public private(set) var sockets: [TCPSocket] = []
 
-  /// Those of a port.
-  public init(port: UInt16) { self.port = port }
+  /// Those of a port that are in the way of an address; of every one where that is nil.
+  public init(port: UInt16, address: Endpoint? = nil) {
+    self.port = port
+    self.address = address
+  }
 
   /// What to ask the table for.
   public var query: SocketQuery { SocketQuery(states: TCPStates(rawValue: 1 << 13), ports: []) }
@@ -19,6 +24,49 @@ public struct BoundSockets: SocketCollector {
 
   /// Takes one row.
   public mutating func take(_ socket: TCPSocket) {
-    if socket.local.port == port && sockets.count < PortCensus.kept { sockets.append(socket) }
+    if socket.local.port == port && sockets.count < PortCensus.kept && socket.isInTheWay(of: address) {
+      sockets.append(socket)
+    }
+  }
+
+  /// Looks for them among the descriptors of the processes that we may look into, where no table has them: each
+  /// TCP socket is copied for as long as it takes to ask its address (pidfd_getfd(2)). For a port that the
+  /// kernel refuses while nothing shows on it.
+  public mutating func lookAmongDescriptors() {
+    let network = NetworkNamespace.name(of: .own)
+    try? Directory.numbers(in: CString("/proc")) { number in
+      let process = ProcessID(number)
+      // Of ourselves, nobody is in the way.
+      if process != .own && NetworkNamespace.name(of: process) == network { look(at: process) }
+      return sockets.count < PortCensus.kept
+    }
+  }
+
+  private mutating func look(at process: ProcessID) {
+    let path: Text = "/proc/\(process)/fd"
+    path.bytes.withCString { path in
+      try? Directory.numbers(in: path) { (descriptor, directory) in
+        var bound = clinux_bound()
+        guard case .socket(let inode) = SocketOwners.target(of: descriptor, in: directory),
+          !sockets.contains(where: { $0.inode == inode }),
+          clinux_bound_socket(process.rawValue, descriptor, &bound)
+        else { return true }
+        take(TCPSocket(bound, inode: inode))
+        return true
+      }
+    }
+  }
+}
+
+extension TCPSocket {
+  /// A socket that is bound and no more.
+  fileprivate init(_ bound: clinux_bound, inode: UInt64) {
+    self.init(
+      state: .close,
+      local: Endpoint(isIPv6: bound.ipv6, high: bound.high, low: bound.low, port: bound.port),
+      remote: Endpoint(isIPv6: bound.ipv6, high: 0, low: 0, port: 0), cookie: 0, receiveQueue: 0,
+      sendQueue: 0,
+      timer: 0, retransmissions: 0, expires: .zero, user: bound.user, inode: inode,
+      isIPv6Only: bound.ipv6_only)
   }
 }

@@ -1,14 +1,19 @@
 import Foundation
 
-/// A program that runs another one with netlink refused, as a strict seccomp profile does: compiled by gcc,
-/// since only C may set a filter for itself before it becomes the other.
+/// A program that runs another one with a kind of sockets refused, as a strict seccomp profile does with
+/// netlink: compiled by gcc, since only C may set a filter for itself before it becomes the other.
 struct WithoutNetlink {
   private let folder: TemporaryFolder
 
-  init() throws {
+  /// - Parameters:
+  ///   - family: the address family that is refused.
+  ///   - error: what socket(2) says.
+  init(refusing family: String = "AF_NETLINK", with error: String = "EPERM") throws {
     folder = try TemporaryFolder()
     let file = try folder.write("without-netlink.c", WithoutNetlink.source)
-    let gcc = try Running(["gcc", "-O1", "-o", "\(folder.path)/without-netlink", file])
+    let gcc = try Running([
+      "gcc", "-O1", "-DFAMILY=\(family)", "-DERROR=\(error)", "-o", "\(folder.path)/without-netlink", file,
+    ])
     guard try gcc.finish() == .code(0) else { throw Unusable("gcc: \(gcc.errors.text)") }
   }
 
@@ -29,8 +34,8 @@ struct WithoutNetlink {
           BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
           BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_socket, 0, 3),
           BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
-          BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_NETLINK, 0, 1),
-          BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+          BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, FAMILY, 0, 1),
+          BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ERROR),
           BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
       };
       struct sock_fprog filter = {sizeof program / sizeof *program, program};
