@@ -159,15 +159,23 @@ public struct Peer {
   /// The user that stands for everybody from another user namespace, /proc/sys/kernel/overflowuid.
   static var overflowUser: UInt32 { 65534 }
 
-  /// Whether it is of this container, and of our own user or root. A stranger of another user is known by that
-  /// alone, which costs next to nothing: they may come in floods.
-  ///
+  /// Whether we answer it: it is of our own user, or root, and of this container. A stranger of another user is
+  /// known by that alone, which costs next to nothing: they may come in floods.
+  public func mayAsk() -> Bool {
+    (user == ProcessControl.effectiveUser || user == 0) && isInThisContainer()
+  }
+
+  /// Whether we believe its answers: it is of our own user, or root, and of this container. As root we may ask
+  /// anybody's there: the service of an image with a user of its own is looked after by `docker exec` as root.
+  public func mayAnswer() -> Bool {
+    let own = ProcessControl.effectiveUser
+    return (user == own || user == 0 || own == 0) && isInThisContainer()
+  }
+
   /// Of this container means: the root of its mount namespace is the same mount. /proc/PID/ns/mnt would say it
   /// too, but is closed between different users.
-  public func mayTalkToUs() -> Bool {
+  private func isInThisContainer() -> Bool {
     guard process.rawValue > 0 else { return false }
-    let own = ProcessControl.effectiveUser
-    guard user == own || user == 0 else { return false }
     // Pinned where the kernel can, so that the number cannot become another's while it is looked at.
     let pin = clinux_peer_pidfd(socket.descriptor.rawValue)
     defer { if pin >= 0 { close(pin) } }
