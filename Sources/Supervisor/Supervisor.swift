@@ -49,6 +49,7 @@ public final class Supervisor {
   var phaseSince: Duration
   var toldPhase = Phase.starting
   var counters = Counters()
+  var lastStatusLook: StatusLook?
 
   /// Runs a service and gives back the code to exit with.
   public static func run(_ configuration: Configuration) -> UInt8 {

@@ -140,10 +140,26 @@ struct Status {
   }
 }
 
+/// The part of a status that has to be looked for in /proc and the socket tables.
+struct StatusLook {
+  let at: Duration
+  let process: ProcessID
+  let name: [UInt8]?
+  let processes: Int?
+  let server: KnownServer?
+  let ports: [PortTraffic]
+  let arrivals: Rate?
+
+  /// How long it is good for: whoever asks more often, a thousand clients of /metrics at once, is answered from
+  /// the last one, and costs PID 1 next to nothing.
+  static var lifetime: Duration { .milliseconds(100) }
+}
+
 extension Supervisor {
-  /// Looks at everything that `ebb status` tells.
+  /// Everything that `ebb status` tells. The sockets and processes are as of at most 100 ms ago, and never as of
+  /// another phase.
   func status() -> Status {
-    sockets.findPorts()
+    let look = statusLook()
     let isReady: Bool?
     if let answer = readinessByPhase {
       if case .yes = answer { isReady = true } else { isReady = false }
@@ -156,12 +172,26 @@ extension Supervisor {
     }
     return Status(
       phase: lifecycle.phase, inPhase: now - phaseSince, uptime: now - started, isReady: isReady,
-      probes: probes,
-      sinceProbed: readiness.last.map { now - $0.at }, process: service.process,
-      name: ProcessTable.name(of: service.process) ?? configuration.program.bytes,
+      probes: probes, sinceProbed: readiness.last.map { now - $0.at }, process: service.process,
+      name: look.name ?? configuration.program.bytes, processes: look.processes, server: look.server,
+      says: readiness.saysStatus, origin: sockets.ports.origin, ports: look.ports, arrivals: look.arrivals,
+      losses: sockets.losses, counters: counters)
+  }
+
+  private func statusLook() -> StatusLook {
+    let now = now
+    if let last = lastStatusLook, last.process == service.process, last.at > phaseSince,
+      now - last.at < StatusLook.lifetime
+    {
+      return last
+    }
+    sockets.findPorts()
+    let look = StatusLook(
+      at: now, process: service.process, name: ProcessTable.name(of: service.process),
       processes: (try? ProcessTable.descendants(of: .own).count) ?? nil,
-      server: KnownServer(process: service.process), says: readiness.saysStatus, origin: sockets.ports.origin,
-      ports: sockets.portTraffic(), arrivals: sockets.arrivals(at: now), losses: sockets.losses,
-      counters: counters)
+      server: KnownServer(process: service.process), ports: sockets.portTraffic(),
+      arrivals: sockets.arrivals(at: now))
+    lastStatusLook = look
+    return look
   }
 }
