@@ -320,6 +320,8 @@ int clinux_parse_address(const char *text, uint64_t *high, uint64_t *low) {
   return 6;
 }
 
+ssize_t clinux_getdents(int fd, void *entries, size_t size) { return syscall(SYS_getdents64, fd, entries, size); }
+
 int clinux_enter_network_namespace(int fd) { return setns(fd, CLONE_NEWNET); }
 
 int clinux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }

@@ -168,6 +168,9 @@ int clinux_die_on_every_processor(uint16_t port);
 // The inode of a directory if that is a cgroup v2's, else 0: statfs(2) and stat(2).
 uint64_t clinux_cgroup2_inode(const char *path);
 
+// getdents64(2), which not every libc has under this name.
+ssize_t clinux_getdents(int fd, void *entries, size_t size);
+
 // The width of a terminal in columns, tty_ioctl(4) TIOCGWINSZ; 0 where it is none.
 int clinux_terminal_width(int fd);
 
