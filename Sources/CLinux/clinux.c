@@ -1,8 +1,13 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
 #include "clinux.h"
 
 #include <endian.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <linux/tcp.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
@@ -315,4 +320,26 @@ int clinux_parse_address(const char *text, uint64_t *high, uint64_t *low) {
   return 6;
 }
 
+ssize_t clinux_getdents(int fd, void *entries, size_t size) { return syscall(SYS_getdents64, fd, entries, size); }
+
 int clinux_enter_network_namespace(int fd) { return setns(fd, CLONE_NEWNET); }
+
+int clinux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
+
+bool clinux_read_tcp_info(const void *bytes, size_t count, struct clinux_tcp_info *info) {
+  struct tcp_info whole;
+  // tcpi_bytes_retrans is the last one that is read.
+  if (count < offsetof(struct tcp_info, tcpi_bytes_retrans) + sizeof whole.tcpi_bytes_retrans) return false;
+  memset(&whole, 0, sizeof whole);
+  memcpy(&whole, bytes, count < sizeof whole ? count : sizeof whole);
+  *info = (struct clinux_tcp_info){
+      .bytes_received = whole.tcpi_bytes_received,
+      .bytes_sent = whole.tcpi_bytes_sent,
+      .bytes_acked = whole.tcpi_bytes_acked,
+      .bytes_retrans = whole.tcpi_bytes_retrans,
+      .last_data_recv = whole.tcpi_last_data_recv,
+      .last_data_sent = whole.tcpi_last_data_sent,
+      .notsent_bytes = whole.tcpi_notsent_bytes,
+  };
+  return true;
+}

@@ -7,6 +7,13 @@ public enum NetworkNamespace {
   /// process leaves behind. Told by a sysctl that exists there alone (net/ipv4/sysctl_net_ipv4.c, ipv4_table).
   public static var isHosts: Bool { File.exists(CString("/proc/sys/net/ipv4/tcp_mem")) }
 
+  /// What /proc calls a process's, "net:[4026531840]", namespaces(7); nil where we may not know. Equal for two
+  /// processes in the same one.
+  static func name(of process: ProcessID) -> [UInt8]? {
+    let path: Text = "/proc/\(process)/ns/net"
+    return path.bytes.withCString { File.target($0) }
+  }
+
   /// Goes into another one, of a process (its number) or by a path (/run/netns/NAME), setns(2): needs
   /// CAP_SYS_ADMIN. /proc/net follows, since it is that of the process who reads.
   public static func enter(_ text: CString) throws(Errno) {
@@ -21,5 +28,15 @@ public enum NetworkNamespace {
     }
     defer { file.close() }
     _ = try checked { clinux_enter_network_namespace(file.rawValue) }
+  }
+
+  /// Why nobody could go there, in words.
+  public static func reason(_ error: Errno, _ text: CString) -> Text {
+    if error == .noSuchFile && decimal(text.bytes) != nil { return "there is no such process" }
+    if error == .invalidArgument { return "this is no network namespace" }
+    if error == .notPermitted || error == .permissionDenied {
+      return "\(error) (CAP_SYS_ADMIN is needed, and CAP_SYS_PTRACE for another user's process)"
+    }
+    return "\(error)"
   }
 }

@@ -27,6 +27,8 @@ public struct Errno: Error, Equatable, Sendable {
   public static var permissionDenied: Errno { Errno(EACCES) }
   /// EPERM: operation not permitted.
   public static var notPermitted: Errno { Errno(EPERM) }
+  /// EINVAL: an argument that makes no sense.
+  public static var invalidArgument: Errno { Errno(EINVAL) }
   /// EADDRINUSE: address already in use.
   public static var addressInUse: Errno { Errno(EADDRINUSE) }
   /// EADDRNOTAVAIL: no such address here.

@@ -26,7 +26,7 @@ public struct FileDescriptor: Equatable, Sendable {
   public static func pipe() throws(Errno) -> (read: FileDescriptor, write: FileDescriptor) {
     var ends: (Int32, Int32) = (-1, -1)
     _ = try withUnsafeMutableBytes(of: &ends) { (raw) throws(Errno) -> Int32 in
-      try checked { pipe2(raw.baseAddress?.assumingMemoryBound(to: Int32.self), O_CLOEXEC) }
+      try checked { clinux_pipe(raw.baseAddress?.assumingMemoryBound(to: Int32.self)) }
     }
     return (FileDescriptor(ends.0), FileDescriptor(ends.1))
   }

@@ -62,9 +62,24 @@ public enum ProcessTable {
     return name
   }
 
-  /// A hexadecimal signal mask of /proc/PID/status ("SigCgt:", "SigBlk:", …).
-  public static func signalMask(_ field: StaticString, of process: ProcessID) -> SignalSet? {
-    status(field, of: process).flatMap { hexadecimal($0) }.map { SignalSet(rawValue: $0) }
+  /// Whether a process deals with a signal itself: catches it, ignores it, or waits for it with sigwait(3) or a
+  /// signalfd. nil where that cannot be told now: it runs, or waits for a vfork(2), with the signal blocked, as
+  /// libc has it while it forks. False where it cannot be read.
+  public static func handles(_ signal: Signal, _ process: ProcessID) -> Bool? {
+    let path: Text = "/proc/\(process)/status"
+    guard let status = path.bytes.withCString({ try? File.read($0) }) else { return false }
+    func field(_ name: StaticString) -> ArraySlice<UInt8>? {
+      for line in status.split(separator: UInt8(ascii: "\n")) where Array(line).hasPrefix(name) {
+        return line.dropFirst(name.utf8CodeUnitCount + 1)
+      }
+      return nil
+    }
+    func has(_ name: StaticString) -> Bool {
+      field(name).flatMap { hexadecimal($0) }.map { SignalSet(rawValue: $0).contains(signal) } ?? false
+    }
+    if has("SigCgt:") || has("SigIgn:") { return true }
+    if !has("SigBlk:") { return false }
+    return field("State:")?.first == UInt8(ascii: "S") ? true : nil
   }
 
   /// The effective user of a process; nil where it is gone.

@@ -159,32 +159,35 @@ public struct Peer {
   /// The user that stands for everybody from another user namespace, /proc/sys/kernel/overflowuid.
   static var overflowUser: UInt32 { 65534 }
 
-  /// Whether we answer it: it is of our own user, or root, and of this container. A stranger of another user is
-  /// known by that alone, which costs next to nothing: they may come in floods.
-  public func mayAsk() -> Bool {
-    (user == ProcessControl.effectiveUser || user == 0) && isInThisContainer()
-  }
-
-  /// Whether we believe its answers: it is of our own user, or root, and of this container. As root we may ask
-  /// anybody's there: the service of an image with a user of its own is looked after by `docker exec` as root.
-  public func mayAnswer() -> Bool {
-    let own = ProcessControl.effectiveUser
-    return (user == own || user == 0 || own == 0) && isInThisContainer()
-  }
-
+  /// Whether it is of this container, and of our own user or root. A stranger of another user is known by that
+  /// alone, which costs next to nothing: they may come in floods.
+  ///
   /// Of this container means: the root of its mount namespace is the same mount. /proc/PID/ns/mnt would say it
   /// too, but is closed between different users.
-  private func isInThisContainer() -> Bool {
+  public func mayTalkToUs() -> Bool {
+    guard user == ProcessControl.effectiveUser || user == 0 else { return false }
+    return isOfThisContainer {
+      // The overflow user may be anybody. It is our own only where the kernel lets us look into the process,
+      // which it does for the real user alone, ptrace(2).
+      user != Peer.overflowUser || isInOurUserNamespace
+    }
+  }
+
+  /// Whether it may be the supervisor that we ask. As above; and root, who asks in a container whose service is
+  /// another user's, believes its PID 1, which nobody else can be.
+  public func mayAnswerUs() -> Bool {
+    if ProcessControl.effectiveUser == 0 && process.rawValue == 1 { return isOfThisContainer { true } }
+    return mayTalkToUs()
+  }
+
+  private func isOfThisContainer(_ alsoHolds: () -> Bool) -> Bool {
     guard process.rawValue > 0 else { return false }
     // Pinned where the kernel can, so that the number cannot become another's while it is looked at.
     let pin = clinux_peer_pidfd(socket.descriptor.rawValue)
     defer { if pin >= 0 { close(pin) } }
     guard let theirs = MountNamespace.root(of: process), let ours = MountNamespace.root(of: .own),
-      theirs == ours
+      theirs == ours, alsoHolds()
     else { return false }
-    // The overflow user may be anybody. It is our own only where the kernel lets us look into the process,
-    // which it does for the real user alone, ptrace(2).
-    if user == Peer.overflowUser && !isInOurUserNamespace { return false }
     // What was read was read of this process only if it still is there.
     return pin < 0 || clinux_pidfd_send_signal(pin, 0) == 0 || Errno.last == .notPermitted
   }

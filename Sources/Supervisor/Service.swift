@@ -1,3 +1,4 @@
+import CLinux
 import Linux
 
 /// The main process: launched, signalled, and followed until it is reaped.
@@ -68,10 +69,12 @@ struct Service {
   /// which is what that would have done.
   private func adapted(_ signal: Signal) -> Signal {
     guard ownSession, signal.stopsJob else { return signal }
-    for field: StaticString in ["SigCgt:", "SigIgn:", "SigBlk:"] {
-      if let mask = ProcessTable.signalMask(field, of: process), mask.contains(signal) { return signal }
+    // Blocked while it forks, or for good? A few milliseconds tell.
+    for _ in 0..<20 {
+      if let handles = ProcessTable.handles(signal, process) { return handles ? signal : .stop }
+      usleep(1000)
     }
-    return .stop
+    return signal
   }
 
   /// Sends it the signal that has it end, and wakes it if it is suspended: it would not see it otherwise.
@@ -107,7 +110,14 @@ struct Service {
 
   /// Suspends ebb with a service that a shell's user has suspended, so that the shell gets its terminal back
   /// and says "Stopped". Not as PID 1: nobody could wake it.
-  func suspendAlong() {
+  ///
+  /// But a service that wanted the terminal (SIGTTIN, SIGTTOU) while ebb has it gets it: a shell's `fg` of a job
+  /// that runs in the background puts it into the foreground without a word.
+  mutating func suspendAlong(for signal: Signal) {
+    if let terminal, signal == .terminalInput || signal == .terminalOutput, terminal.isOurs {
+      terminal.setForeground(process)
+      return send(.continue)
+    }
     guard ProcessID.own.rawValue != 1 else { return }
     if let terminal, terminal.foreground == process { terminal.takeBack() }
     ProcessControl.suspend()

@@ -34,6 +34,8 @@ public final class Supervisor {
   /// The signal that began the stop; nil while only a request did.
   var beganWith: Signal?
   var stopSent: Duration?
+  /// The exit code of a launch that failed: what the child exits with says less.
+  var launchFailure: UInt8?
   /// Connections that the last look found busy.
   var lastBusy = 0
   var lastLinger: LingerLook?
@@ -48,6 +50,8 @@ public final class Supervisor {
   var readiness: Readiness
   var phaseSince: Duration
   var toldPhase = Phase.starting
+  /// What has happened and the machine has not been told yet; the first one is being told.
+  var events: [Event] = []
   var counters = Counters()
   var lastStatusLook: StatusLook?
 

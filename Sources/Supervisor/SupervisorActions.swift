@@ -4,14 +4,21 @@ import Linux
 
 // What the machine says is to be done, and how it is done.
 extension Supervisor {
+  /// Tells the machine what has happened, and does what it says. What happens while that is being done (a look
+  /// that finds something, a command that cannot be started) is told afterwards, in order.
   func handle(_ event: Event) {
-    for action in lifecycle.handle(event, at: now) { perform(action) }
-    // An action may have led to an event of its own, which has told of the new phase already.
-    if lifecycle.phase == toldPhase { return }
-    toldPhase = lifecycle.phase
-    phaseSince = now
-    if lifecycle.phase == .drained { sayDrained() }
-    answerDrains()
+    events.append(event)
+    if events.count > 1 { return }
+    while let event = events.first {
+      for action in lifecycle.handle(event, at: now) { perform(action) }
+      if lifecycle.phase != toldPhase {
+        toldPhase = lifecycle.phase
+        phaseSince = now
+        if lifecycle.phase == .drained { sayDrained() }
+        answerDrains()
+      }
+      events.removeFirst()
+    }
   }
 
   private func sayDrained() {
@@ -61,6 +68,9 @@ extension Supervisor {
     guard isHeard(.phases) else { return }
     var text: Text = "draining: "
     if let signal = beganWith { text.append(contentsOf: "\(signal)") } else { text.append("ebb drain") }
+    // With no lame duck the look that is told of is the one that decides who is waited for: whoever reads the
+    // line and then connects is a newcomer.
+    if lifecycle.isFinishing { sockets.followBusy() }
     let traffic = sockets.lookAtTraffic()
     if let traffic {
       text.append(contentsOf: "; \(traffic.connections, "connection"), \(traffic.busy) busy")
@@ -103,6 +113,9 @@ extension Supervisor {
       handle(.look(Look(busy: 0, lingering: look?.waiting ?? 0)))
     } else {
       sockets.followBusy()
+      // With no lame duck the look that is told of is the one that decides who is waited for: whoever reads the
+      // line and then connects is a newcomer.
+      if lifecycle.isFinishing { sockets.followBusy() }
       let traffic = sockets.lookAtTraffic()
       lastBusy = traffic?.busy ?? 0
       pace(since: began)

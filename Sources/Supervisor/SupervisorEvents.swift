@@ -100,7 +100,7 @@ extension Supervisor {
       service.note(isStopped: true)
       if signal.stopsJob || forwardedJobStop {
         forwardedJobStop = false
-        service.suspendAlong()
+        service.suspendAlong(for: signal)
       }
       // It would not see the stop signal, and nobody else may be there to wake it.
       if lifecycle.phase == .stopping { service.send(.continue) }
@@ -119,7 +119,7 @@ extension Supervisor {
           Field("pid", service.process.rawValue), Field("status", status.code),
           Field("seconds", stopSent.map { .seconds(now - $0) } ?? .null),
         ])
-      return status.code
+      return launchFailure ?? status.code
     }
   }
 
@@ -142,6 +142,7 @@ extension Supervisor {
     let failure = LaunchFailure(error, program: configuration.program)
     say(
       .problems, "failed", failure.text, [Field("exit", failure.exitCode), Field("errno", error.rawValue)])
+    launchFailure = failure.exitCode
     handle(.failed(failure.exitCode))
   }
 

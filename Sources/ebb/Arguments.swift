@@ -57,10 +57,23 @@ protocol CommandOption: CaseIterable, Equatable {
   /// Another option that says the opposite, or nil: what was given on the command line then outdoes the
   /// variables of both.
   var opposite: Self? { get }
+  /// Whether it has a variable.
+  var hasVariable: Bool { get }
+}
+
+/// What ended a row of options.
+private enum OptionsEnd {
+  /// A word that is no option, or the end of the line.
+  case word
+  /// `--`: what follows is no option.
+  case dashes
+  /// `--help`.
+  case help
 }
 
 extension CommandOption {
   var opposite: Self? { nil }
+  var hasVariable: Bool { true }
 
   /// Takes the options off the front of a command line, and then those of the environment that the command
   /// line did not give; stops at the first word that is none, or behind `--`. False when help was asked for.
@@ -68,18 +81,59 @@ extension CommandOption {
     _ arguments: inout Arguments, _ set: (Self, CString, UsageError.Source) throws(UsageError) -> Void
   ) throws(UsageError) -> Bool {
     var given: [Self] = []
+    if try parseOptions(&arguments, &given, set) == .help { return false }
+    try parseVariables(given, set)
+    return true
+  }
+
+  /// Takes the whole command line of a command whose options may stand before, between and behind its other
+  /// words; behind `--` there is no option. False when help was asked for.
+  static func parse(
+    _ arguments: Arguments, word take: (CString) throws(UsageError) -> Void,
+    _ set: (Self, CString, UsageError.Source) throws(UsageError) -> Void
+  ) throws(UsageError) -> Bool {
+    var arguments = arguments
+    var given: [Self] = []
+    var hasOptions = true
+    while true {
+      if hasOptions {
+        switch try parseOptions(&arguments, &given, set) {
+        case .help: return false
+        case .dashes: hasOptions = false
+        case .word: break
+        }
+      }
+      guard let word = arguments.next() else { break }
+      try take(word)
+    }
+    try parseVariables(given, set)
+    return true
+  }
+
+  /// Takes options off the front, up to a word that is none, and says what that was.
+  private static func parseOptions(
+    _ arguments: inout Arguments, _ given: inout [Self],
+    _ set: (Self, CString, UsageError.Source) throws(UsageError) -> Void
+  ) throws(UsageError) -> OptionsEnd {
     while let word = arguments.first {
       guard word.hasPrefix("-"), !(word == "-") else { break }
       arguments.skip()
-      if word == "--" { break }
-      if word == "--help" || word == "-h" { return false }
+      if word == "--" { return .dashes }
+      if word == "--help" || word == "-h" { return .help }
       guard word.hasPrefix("--"), let option = option(named: word.dropFirst(2)) else {
         throw UsageError("unknown option \(word) (\"ebb help \(command)\" lists them)")
       }
       given.append(option)
       try set(option, try value(of: option, word, &arguments), .option(option.name))
     }
-    for option in allCases {
+    return .word
+  }
+
+  /// Takes the options of the environment that the command line did not give.
+  private static func parseVariables(
+    _ given: [Self], _ set: (Self, CString, UsageError.Source) throws(UsageError) -> Void
+  ) throws(UsageError) {
+    for option in allCases where option.hasVariable {
       let isOutdone = given.contains { $0 == option || $0 == option.opposite }
       guard !isOutdone, let value = variable(of: option) else { continue }
       if option.value == nil {
@@ -90,7 +144,6 @@ extension CommandOption {
       }
       try set(option, value, .variable(variableName(option)))
     }
-    return true
   }
 
   /// Takes the whole command line of a command that has nothing but options. False when help was asked for.

@@ -34,7 +34,7 @@ struct ControlClient {
       throw .nobody("no supervisor to ask at \(name): \(error)")
     }
     // Anybody may listen under an abstract name: a stranger is not believed.
-    guard let peer = try? Peer(of: socket), peer.mayAnswer() else {
+    guard let peer = try? Peer(of: socket), peer.mayAnswerUs() else {
       throw .nobody("the listener at \(name) is not this container's ebb")
     }
     // Where that fails the supervisor has hung up: what it said before, if anything, is there to be read.

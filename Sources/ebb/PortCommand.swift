@@ -53,9 +53,13 @@ enum PortCommand {
       case .strict, .reuseport, .address, .wait, .netns, .json, .quiet: nil
       }
     }
+
+    /// EBB_QUIET is set for `run`, and must not silence whoever asks beside it.
+    var hasVariable: Bool { self != .quiet }
   }
 
-  private struct Request {
+  /// A command line.
+  struct Request {
     var ports: [(number: UInt16, isUDP: Bool)] = []
     var isListening = false
     var manner = BindTest.Manner()
@@ -64,11 +68,14 @@ enum PortCommand {
     var isJSON = false
     var isQuiet = false
 
-    func question(isUDP: Bool) -> PortQuestion {
-      if isListening { return .listening }
-      var manner = self.manner
+    /// What is asked about one of the ports.
+    func question(_ port: UInt16, isUDP: Bool) -> PortQuestion {
+      var manner = manner
+      manner.address?.port = port
+      if isListening { return .listening(manner.address) }
       if isUDP {
         manner.isUDP = true
+        // With it any two UDP sockets share a port.
         manner.reusesAddress = false
       }
       return .released(manner)
@@ -81,113 +88,58 @@ enum PortCommand {
       do throws(Errno) {
         try NetworkNamespace.enter(namespace)
       } catch {
-        complain("--netns \(namespace): \(error)")
+        complain("--netns \(namespace): \(NetworkNamespace.reason(error, namespace))")
         return Answer.cannotTell
       }
     }
     var inquiry = PortInquiry()
     inquiry.isQuiet = request.isQuiet
     if !request.isQuiet && request.namespace == nil { inquiry.service = ControlClient.service }
-    let end = request.wait.map { MonotonicClock.now + $0 }
-    var findings = find(request, &inquiry)
-    if let end, !allYes(findings) {
-      findings = wait(request, &inquiry, findings, until: end)
+    var findings: [PortFinding] = []
+    if let wait = request.wait {
+      var vigil = PortVigil(request, inquiry)
+      findings = vigil.wait(until: MonotonicClock.now + wait)
+    } else {
+      for (port, isUDP) in request.ports {
+        findings.append(inquiry.find(port, isUDP: isUDP, request.question(port, isUDP: isUDP)))
+      }
     }
     return tell(findings, request)
   }
 
   private static func parse(_ arguments: Arguments) throws(UsageError) -> Request? {
     var request = Request()
-    var arguments = arguments
-    // Options may stand before the ports and behind them.
-    while true {
-      let goesOn = try Options.parse(&arguments) { (option, value, source) throws(UsageError) in
-        switch option {
-        case .released: request.isListening = false
-        case .listening: request.isListening = true
-        case .strict: request.manner.reusesAddress = false
-        case .reuseport: request.manner.reusesPort = true
-        case .address:
-          guard let address = Endpoint(address: value) else {
-            throw UsageError(source, value, expected: "an IPv4 or IPv6 address, like 127.0.0.1 or ::1")
-          }
-          request.manner.address = address
-        case .wait: request.wait = try Values.duration(value, source)
-        case .netns: request.namespace = value
-        case .json: request.isJSON = true
-        case .quiet: request.isQuiet = true
+    let goesOn = try Options.parse(
+      arguments,
+      word: { (word) throws(UsageError) in
+        guard let ports = Values.ports(word) else {
+          throw UsageError("\(word): expected ports from 1 to 65535, like 8080 or 53/udp (64 at most)")
         }
+        for port in ports.tcp { request.add(port, isUDP: false) }
+        for port in ports.udp { request.add(port, isUDP: true) }
       }
-      if !goesOn { return nil }
-      guard let word = arguments.next() else { break }
-      guard let ports = Values.ports(word) else {
-        throw UsageError("\(word): expected ports from 1 to 65535, like 8080 or 53/udp (64 at most)")
+    ) { (option, value, source) throws(UsageError) in
+      switch option {
+      case .released: request.isListening = false
+      case .listening: request.isListening = true
+      case .strict: request.manner.reusesAddress = false
+      case .reuseport: request.manner.reusesPort = true
+      case .address:
+        guard let address = Endpoint(address: value) else {
+          throw UsageError(source, value, expected: "an IPv4 or IPv6 address, like 127.0.0.1 or ::1")
+        }
+        // A server on :: has every address of both families.
+        request.manner.address = address.isIPv6 && address.isUnspecified ? nil : address
+      case .wait: request.wait = try Values.duration(value, source)
+      case .netns: request.namespace = value
+      case .json: request.isJSON = true
+      case .quiet: request.isQuiet = true
       }
-      request.ports += ports.tcp.map { ($0, false) } + ports.udp.map { ($0, true) }
     }
+    if !goesOn { return nil }
     if request.ports.isEmpty { throw UsageError("a port is missing: ebb port PORT[/udp]...") }
     if request.ports.count > 64 { throw UsageError("\(request.ports.count) ports are too many: 64 at most") }
     return request
-  }
-
-  private static func find(_ request: Request, _ inquiry: inout PortInquiry) -> [PortFinding] {
-    request.ports.map { inquiry.find($0.number, isUDP: $0.isUDP, request.question(isUDP: $0.isUDP)) }
-  }
-
-  private static func allYes(_ findings: [PortFinding]) -> Bool { findings.allSatisfy { $0.answer == .yes } }
-
-  // MARK: - Waiting
-
-  /// Waits until every answer is yes, or the time is up.
-  ///
-  /// What is waited for decides when to wake: the end of the last TIME_WAIT is known to the millisecond; a
-  /// listener that comes or goes is looked for in the table, ten times a second. The bind is tried again only
-  /// when the tables have less in the way than before, never in a loop.
-  private static func wait(
-    _ request: Request, _ inquiry: inout PortInquiry, _ before: [PortFinding], until end: Duration
-  ) -> [PortFinding] {
-    var findings = before
-    let tellsProgress = !request.isQuiet && !request.isJSON && FileDescriptor.standardError.isTerminal
-    while !allYes(findings) {
-      let now = MonotonicClock.now
-      if now >= end { break }
-      if tellsProgress, let open = findings.first(where: { $0.answer != .yes }) {
-        try? Text("\r\u{1b}[Kebb: waiting for \(open.port): \(open.summary)").write(to: .standardError)
-      }
-      MonotonicClock.sleep(until: min(end, now + pause(findings)))
-      if !isWorthAsking(request, &inquiry, findings) && MonotonicClock.now < end { continue }
-      findings = find(request, &inquiry)
-    }
-    if tellsProgress { try? Text("\r\u{1b}[K").write(to: .standardError) }
-    return findings
-  }
-
-  /// How long nothing can change for the better: until the last TIME_WAIT ends, where nothing else is left.
-  private static func pause(_ findings: [PortFinding]) -> Duration {
-    var pause = Duration.milliseconds(100)
-    for finding in findings where finding.answer != .yes {
-      guard let census = finding.census, finding.listeners.isEmpty, finding.bound.isEmpty,
-        finding.question != .listening, census.connections == census.count(.timeWait), census.connections > 0
-      else { return .milliseconds(100) }
-      pause = max(pause, census.longestTimeWait + .milliseconds(10))
-    }
-    return pause
-  }
-
-  /// Whether the tables say that an answer may have changed: a listener has come or gone, or, where the kernel
-  /// refused a bind, less is left on the port than was then.
-  private static func isWorthAsking(
-    _ request: Request, _ inquiry: inout PortInquiry, _ findings: [PortFinding]
-  ) -> Bool {
-    for finding in findings where finding.answer != .yes {
-      if finding.question == .listening || finding.isListening == true {
-        let isListening = inquiry.isListening(finding.port, isUDP: finding.isUDP)
-        if isListening != finding.isListening { return true }
-      } else if inquiry.left(on: finding) < (finding.census?.connections ?? 0) + finding.bound.count {
-        return true
-      }
-    }
-    return false
   }
 
   // MARK: - Answering
@@ -217,5 +169,12 @@ enum PortCommand {
 
     \(Options.helpText)
     """
+  }
+}
+
+extension PortCommand.Request {
+  /// Adds a port, once.
+  fileprivate mutating func add(_ port: UInt16, isUDP: Bool) {
+    if !ports.contains(where: { $0 == (port, isUDP) }) { ports.append((port, isUDP)) }
   }
 }

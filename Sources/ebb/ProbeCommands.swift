@@ -81,9 +81,10 @@ enum LiveCommand {
     return Answer.yes
   }
 
-  /// Whether a process is ebb, by the name that the kernel keeps: that of the file it was started from.
+  /// Whether a process is ebb, by the name that the kernel keeps: that of the file it was started from. The
+  /// probe itself is not, where it is a container's only process.
   private static func isSupervisor(_ process: ProcessID) -> Bool {
-    guard let name = ProcessTable.name(of: process) else { return false }
+    guard process != .own, let name = ProcessTable.name(of: process) else { return false }
     return name == "ebb" || name == ProcessTable.name(of: .own)
   }
 

@@ -121,7 +121,7 @@ enum RunOptions: CommandOption {
       throw UsageError("a command is missing: ebb [run] [options] [--] command [arg...]")
     }
     if program == "" { throw UsageError("the command is an empty word: expected a program's name or path") }
-    if configuration.http == nil && (configuration.httpServesDrain || configuration.httpDrainAddress != nil) {
+    if configuration.http == nil && configuration.httpServesDrain {
       throw UsageError("--http-drain needs --http: the address that its page is served at")
     }
     configuration.arguments = arguments.pointer
@@ -155,7 +155,9 @@ enum RunOptions: CommandOption {
       }
     case .http: configuration.http = try Values.listenAddress(value, source)
     case .httpDrain: configuration.httpServesDrain = true
-    case .httpDrainAddress: configuration.httpDrainAddress = try Values.listenAddress(value, source)
+    case .httpDrainAddress:
+      configuration.httpDrainAddress = try Values.listenAddress(value, source)
+      configuration.httpServesDrain = true
     case .control: configuration.control = try Values.control(value, source)
     case .stopSignal:
       if value == "auto" {

@@ -6,7 +6,7 @@ import Testing
 
 /// Whether this machine has NETLINK_SOCK_DIAG, and lets us.
 private let hasNetlink: Bool = {
-  guard let diagnostics = try? SocketDiagnostics() else { return false }
+  guard var diagnostics = try? SocketDiagnostics() else { return false }
   defer { diagnostics.close() }
   var rows = Rows()
   return (try? diagnostics.dump(Listeners.query(), into: &rows)) != nil
@@ -15,7 +15,7 @@ private let hasNetlink: Bool = {
 /// The kernel of this machine, and real sockets of this process on loopback.
 @Suite struct `On this machine` {
   private func overNetlink(_ query: SocketQuery) throws -> [TCPSocket] {
-    let diagnostics = try SocketDiagnostics()
+    var diagnostics = try SocketDiagnostics()
     defer { diagnostics.close() }
     var rows = Rows()
     try diagnostics.dump(query, into: &rows)

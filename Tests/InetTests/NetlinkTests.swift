@@ -6,7 +6,7 @@ import Testing
 
 /// The reply so far after these datagrams, and its rows.
 private func reply(_ datagrams: [UInt8]...) throws(Errno) -> (reply: DumpReply, rows: Rows) {
-  var reply = DumpReply()
+  var reply = DumpReply(to: 1)
   var rows = Rows()
   for datagram in datagrams { try take(datagram, &reply, &rows) }
   return (reply, rows)
@@ -111,6 +111,27 @@ private let end = Wire.message(Wire.done, Wire.bytes(0 as Int32))
     }
   }
 
+  @Test func `is none of another family`() {
+    for family in UInt8.min...UInt8.max {
+      var payload = Wire.Row().payload
+      payload[0] = family
+      #expect((payload.withUnsafeBytes { TCPSocket(inetDiagnostic: $0) } != nil) == (family == 2 || family == 10))
+    }
+  }
+
+  @Test func `says of a listener whether it takes IPv4 too, where the kernel does`() {
+    var row = Wire.Row()
+    row.isIPv6 = true
+    row.state = 10
+    #expect(parsed(row)?.isIPv6Only == .some(nil))
+    for only in [false, true] {
+      row.attributes = Wire.attribute(11, [only ? 1 : 0])
+      #expect(parsed(row)?.isIPv6Only == only)
+    }
+    row.attributes = Wire.attribute(11, [])
+    #expect(parsed(row)?.isIPv6Only == .some(nil))
+  }
+
   @Test func `is none where an attribute's length lies`() {
     for length: UInt16 in [0, 1, 2, 3, 13, 64, .max] {
       var row = Wire.Row()
@@ -195,7 +216,7 @@ private let end = Wire.message(Wire.done, Wire.bytes(0 as Int32))
     row.attributes = Wire.info(sent: 5) + Wire.cgroup(9)
     let whole = row.message + row.message + end
     for count in 1..<whole.count {
-      var state = DumpReply()
+      var state = DumpReply(to: 1)
       var rows = Rows()
       do throws(Errno) {
         try take(Array(whole[..<count]), &state, &rows)
@@ -238,7 +259,7 @@ private let end = Wire.message(Wire.done, Wire.bytes(0 as Int32))
     try #require(socketpair(AF_UNIX, 5, 0, &ends) == 0)
     for datagram in datagrams { try #require(send(ends[1], datagram, datagram.count, 0) == datagram.count) }
     shutdown(ends[1], Int32(SHUT_WR))
-    let diagnostics = SocketDiagnostics(FileDescriptor(ends[0]))
+    var diagnostics = SocketDiagnostics(FileDescriptor(ends[0]))
     var rows = Rows()
     var failure: Errno?
     do throws(Errno) {
@@ -254,11 +275,12 @@ private let end = Wire.message(Wire.done, Wire.bytes(0 as Int32))
     return (rows, requests, failure)
   }
 
-  private let interrupted = Wire.message(Wire.done, flags: Wire.interrupted, Wire.bytes(0 as Int32))
-
   @Test func `that the table changed under is taken again from the start`() throws {
     let row = Wire.Row().message
-    let result = try dump([row + row, interrupted, row, end])
+    let second = Wire.message(Wire.byFamily, sequence: 2, Wire.Row().payload)
+    let secondEnd = Wire.message(Wire.done, sequence: 2, Wire.bytes(0 as Int32))
+    let interrupted = Wire.message(Wire.done, flags: Wire.interrupted, Wire.bytes(0 as Int32))
+    let result = try dump([row + row, interrupted, second, secondEnd])
     #expect(result.error == nil)
     #expect(result.requests == 2)
     #expect(result.rows.restarts == 1)
@@ -266,11 +288,24 @@ private let end = Wire.message(Wire.done, Wire.bytes(0 as Int32))
   }
 
   @Test func `is given up after three more tries, with no rows left`() throws {
-    let row = Wire.Row().message
-    let result = try dump([[UInt8]](repeating: row + interrupted, count: 4))
+    let replies = (1...4).map { (sequence: UInt32) in
+      Wire.message(Wire.byFamily, sequence: sequence, Wire.Row().payload)
+        + Wire.message(Wire.done, flags: Wire.interrupted, sequence: sequence, Wire.bytes(0 as Int32))
+    }
+    let result = try dump(replies)
     #expect(result.error == .wouldBlock)
     #expect(result.requests == 4)
     #expect(result.rows.sockets.isEmpty)
+  }
+
+  @Test func `counts nothing that answers another request`() throws {
+    let row = Wire.Row().message
+    let others = Wire.message(Wire.byFamily, sequence: 7, Wire.Row().payload)
+    let othersEnd = Wire.message(Wire.done, sequence: 7, Wire.bytes(0 as Int32))
+    let othersError = Wire.message(Wire.error, sequence: 0, Wire.bytes(-1 as Int32))
+    let result = try dump([others + row + othersEnd, othersError, row + others, end])
+    #expect(result.error == nil)
+    #expect(result.rows.sockets.count == 2)
   }
 
   @Test func `that breaks off is an error`() throws {
@@ -362,15 +397,19 @@ private let end = Wire.message(Wire.done, Wire.bytes(0 as Int32))
 
   @Test func `goes into a request whose lengths add up`() {
     for ports in [[], [80], [80, 443, 8080]] as [[UInt16]] {
-      let request = SocketDiagnostics.request(SocketQuery(states: .open, ports: ports, wantsHistory: true))
+      let request = SocketDiagnostics.request(
+        SocketQuery(states: .open, ports: ports, wantsHistory: true), sequence: 0x0102_0304)
       #expect(Array(request[..<4]) == Wire.bytes(UInt32(request.count)))
       #expect(Array(request[4..<6]) == Wire.bytes(18 as UInt16))
       #expect(Array(request[6..<8]) == Wire.bytes(0x301 as UInt16))
       // struct inet_diag_req: family, source length, destination length, extensions, id of 48, states, dump bits.
       #expect(request[16 + 3] == 2)
       #expect(Array(request[68..<72]) == Wire.bytes((1 << 1 | 1 << 8) as UInt32))
-      #expect(request.count == 16 + 60 + (ports.isEmpty ? 0 : 4 + 12 * ports.count - 4))
-      if !ports.isEmpty {
+      #expect(Array(request[8..<12]) == [4, 3, 2, 1])
+      // One port is in the id, which costs the kernel less than a program.
+      #expect(Array(request[20..<22]) == (ports == [80] ? [0, 80] : [0, 0]))
+      #expect(request.count == 16 + 60 + (ports.count < 2 ? 0 : 4 + 12 * ports.count - 4))
+      if ports.count > 1 {
         #expect(Array(request[76..<78]) == Wire.bytes(UInt16(12 * ports.count)))
         #expect(Array(request[78..<80]) == Wire.bytes(1 as UInt16))
       }

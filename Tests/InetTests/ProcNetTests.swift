@@ -89,6 +89,18 @@ private let global =
     #expect(parsed(line) == nil)
   }
 
+  @Test func `that was cut is none, or says the same`() {
+    for line in [listener, connection, timeWait, mapped, global] {
+      let whole = parsed(line)
+      let bytes = Array(line.utf8)
+      for end in 0..<bytes.count {
+        guard let cut = bytes[..<end].withUnsafeBytes({ TCPSocket(procLine: $0) }) else { continue }
+        #expect(cut.inode == whole?.inode)
+        #expect(cut.user == whole?.user)
+      }
+    }
+  }
+
   @Test func `never traps, however it is mutilated`() {
     let letters = Array("0123456789ABCDEFabcdef: -xF\u{0}".utf8)
     for line in [listener, connection, timeWait, mapped, global] {

@@ -25,12 +25,12 @@ enum Wire {
   static var multi: UInt16 { 2 }
   static var interrupted: UInt16 { 0x10 }
 
-  /// A whole message; `length` lies about it.
-  static func message(_ type: UInt16, flags: UInt16 = multi, length: UInt32? = nil, _ payload: [UInt8])
-    -> [UInt8]
-  {
+  /// A whole message that answers the `sequence`-th request; `length` lies about it.
+  static func message(
+    _ type: UInt16, flags: UInt16 = multi, length: UInt32? = nil, sequence: UInt32 = 1, _ payload: [UInt8]
+  ) -> [UInt8] {
     padded(
-      bytes(length ?? UInt32(16 + payload.count)) + bytes(type) + bytes(flags) + bytes(0 as UInt32)
+      bytes(length ?? UInt32(16 + payload.count)) + bytes(type) + bytes(flags) + bytes(sequence)
         + bytes(4711 as UInt32) + payload)
   }
 

@@ -45,13 +45,14 @@ import Testing
     #expect(own.name == ProcessTable.name(of: .own))
     #expect(ProcessTable.user(of: .own) == geteuid())
     #expect(ProcessTable.firstArgument(of: .own)?.isEmpty == false)
-    #expect(ProcessTable.signalMask("SigCgt:", of: .own) != nil)
+    #expect(ProcessTable.handles(.user2, .own) == false)
   }
 
   @Test func `is an error of a process that is not there`() {
     #expect(throws: Errno.noSuchFile) { try ProcessRecord(of: ProcessID(-5)) }
     #expect(ProcessTable.name(of: ProcessID(-5)) == nil)
     #expect(ProcessTable.user(of: ProcessID(-5)) == nil)
+    #expect(ProcessTable.handles(.user2, ProcessID(-5)) == false)
   }
 
   @Test func `kill never gets a number that means many processes`() {

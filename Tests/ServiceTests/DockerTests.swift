@@ -23,7 +23,7 @@ import Testing
 
   @Test(.requires(.docker)) func anImageFromScratchIsStoppedWithNothingLostAndThePhasesTold() throws {
     let container = try startTide()
-    let client = try Client(try container.address(), 8080, receiveBuffer: 65536)
+    let client = try container.connect(8080, receiveBuffer: 65536)
     // The service closes when it has written all of it: the kernel has the rest.
     try client.request("/bytes?n=3145728", closing: true)
     let first = client.read(atMost: 1000).bytes.count
@@ -46,7 +46,7 @@ import Testing
 
   @Test(.requires(.docker)) func orphansAreReapedInAContainer() throws {
     let container = try startTide()
-    let client = try Client(try container.address(), 8080)
+    let client = try container.connect(8080)
     try client.request("/orphans?n=50&ms=200")
     #expect(client.answer().end == .more)
     try wait(until: "tide alone is left") { try container.processes().count == 2 }
@@ -59,12 +59,12 @@ import Testing
       "exec", container.name, "/tide", "serve", "--listen", "9090", "--log-signals",
     ])
     try session.waitForLine(containing: "listening on 9090")
-    let client = try Client(try container.address(), 8080)
+    let client = try container.connect(8080)
     try client.request("/slow?ms=1500")
     let stop = Background { try container.stop() }
     try container.waitForError(containing: "draining: SIGTERM")
     // It serves on while the container stops…
-    let other = try Client(try container.address(), 9090)
+    let other = try container.connect(9090)
     try other.request("/")
     #expect(other.answer().end == .more)
     #expect(client.answer().end == .more)
@@ -125,7 +125,7 @@ import Testing
     let container = try Container(
       DockerTests.nginx(how[1]), options: ["--env", "EBB_VERBOSE=1"] + how.dropFirst(2))
     try container.waitForError(containing: "serving: nginx (pid ")
-    let client = try Client(try container.address(), 8080, receiveBuffer: 65536)
+    let client = try container.connect(8080, receiveBuffer: 65536)
     try client.request("/big")
     #expect(client.read(atMost: 1000).end == .more)
     let stop = Background { try container.stop() }
@@ -176,8 +176,12 @@ import Testing
           'test -f Package.swift && test -d Sources/ebb && test -d Tests/ServiceTests' \\
           'mkdir -p .build/release && cp /prebuilt .build/release/ebb' >/usr/bin/swift && chmod +x /usr/bin/swift
       """, programs: [.ebb])
-    let ebb = try Image(
-      folder: Binary.packageRoot, dockerfile: "docker/Dockerfile", arguments: ["SWIFT=\(swift.name)"])
+    // The stage has a name of its own, so that it can be removed.
+    let arguments = ["SWIFT=\(swift.name)"]
+    let stage = try Image(
+      folder: Binary.packageRoot, dockerfile: "docker/Dockerfile", arguments: arguments, target: "build")
+    let ebb = try Image(folder: Binary.packageRoot, dockerfile: "docker/Dockerfile", arguments: arguments)
+    withExtendedLifetime(stage) {}
     #expect(try Docker.run("run", "--rm", ebb.name, "--version").hasPrefix("ebb "))
     let size = try #require(Int(try Docker.run("image", "inspect", "--format", "{{.Size}}", ebb.name)))
     let status = try FileManager.default.attributesOfItem(atPath: try Binary.ebb.path())

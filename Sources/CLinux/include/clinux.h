@@ -2,10 +2,6 @@
 // and system calls for which libc has no wrapper. Nothing here decides anything.
 #pragma once
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
-
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
@@ -16,7 +12,6 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
-#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -40,6 +35,9 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+// Only what the C library declares by default: with _GNU_SOURCE here, or the kernel's linux/tcp.h, some of its
+// types would look different from those of Swift's own Glibc module, and no test could import both.
 
 // errno is a macro.
 static inline int clinux_errno(void) { return errno; }
@@ -91,6 +89,17 @@ struct clinux_launch {
   int report;             // close-on-exec pipe: errno is written to it when exec fails
 };
 pid_t clinux_launch(const struct clinux_launch *launch);
+
+// pipe2(2), close-on-exec.
+int clinux_pipe(int ends[2]);
+
+// What is read of a struct tcp_info, include/uapi/linux/tcp.h (whose header clashes with the C library's).
+struct clinux_tcp_info {
+  uint64_t bytes_received, bytes_sent, bytes_acked, bytes_retrans;
+  uint32_t last_data_recv, last_data_sent, notsent_bytes;
+};
+// false where the kernel's is too short to have them (before Linux 4.19).
+bool clinux_read_tcp_info(const void *bytes, size_t count, struct clinux_tcp_info *info);
 
 // Unix sockets, unix(7): an address is a cast, and an abstract name has its own length. `name` begins with '@'
 // for an abstract one, else it is a path; -1 with ENAMETOOLONG where it does not fit.
@@ -158,6 +167,9 @@ int clinux_die_on_every_processor(uint16_t port);
 
 // The inode of a directory if that is a cgroup v2's, else 0: statfs(2) and stat(2).
 uint64_t clinux_cgroup2_inode(const char *path);
+
+// getdents64(2), which not every libc has under this name.
+ssize_t clinux_getdents(int fd, void *entries, size_t size);
 
 // The width of a terminal in columns, tty_ioctl(4) TIOCGWINSZ; 0 where it is none.
 int clinux_terminal_width(int fd);

@@ -3,6 +3,8 @@
 
 #include "clinux.h"
 
+#include <netinet/tcp.h>
+
 #include <sys/syscall.h>
 
 #ifndef SYS_close_range

@@ -128,6 +128,15 @@ public struct DeathNotices {
     return true
   }
 
+  /// Waits for a notice, of a listener too, at most until a moment, and takes all that there are; false when
+  /// none came.
+  public func wait(until moment: Duration) -> Bool {
+    descriptor.waitUntilReadable(for: max(.zero, moment - MonotonicClock.now))
+    var hasAny = false
+    while take() { hasAny = true }
+    return hasAny
+  }
+
   /// Takes whatever there is to read; false when that is nothing.
   private func take() -> Bool {
     var byte: UInt8 = 0

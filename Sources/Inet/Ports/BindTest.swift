@@ -41,19 +41,24 @@ public enum BindTest {
 
   /// Asks for a port.
   public static func ask(_ port: UInt16, _ manner: Manner = Manner()) -> Verdict {
-    if let address = manner.address { return ask(port, manner, ipv6: address.isIPv6) }
+    if let address = manner.address {
+      // An IPv4 address mapped into IPv6 is the IPv4 one.
+      if let ipv4 = address.ipv4 {
+        var manner = manner
+        manner.address = Endpoint(isIPv6: false, high: 0, low: UInt64(ipv4), port: 0)
+        return ask(port, manner, ipv6: false)
+      }
+      return ask(port, manner, ipv6: true)
+    }
     let first = ask(port, manner, ipv6: false)
     let second = ask(port, manner, ipv6: true)
     if first == .inUse || second == .inUse { return .inUse }
-    // A namespace without one of the families has nothing to say about it.
-    for verdict in [first, second] {
-      if case .cannotTell(let error) = verdict, error != .addressFamilyNotSupported,
-        error != .addressNotAvailable
-      {
-        return verdict
-      }
+    // A namespace without one of the families has nothing to say about it; one has to.
+    if second == .cannotTell(.addressFamilyNotSupported) || second == .cannotTell(.addressNotAvailable) {
+      return first
     }
-    return .free
+    if first == .cannotTell(.addressFamilyNotSupported) { return second }
+    return first == .free ? second : first
   }
 
   private static func ask(_ port: UInt16, _ manner: Manner, ipv6: Bool) -> Verdict {

@@ -5,11 +5,15 @@ import Linux
 /// state 7 in the row and no regard to the port asked for.
 public struct BoundSockets: SocketCollector {
   private let port: UInt16
+  private let address: Endpoint?
   /// The sockets; bounded.
   public private(set) var sockets: [TCPSocket] = []
 
-  /// Those of a port.
-  public init(port: UInt16) { self.port = port }
+  /// Those of a port that are in the way of an address; of every one where that is nil.
+  public init(port: UInt16, address: Endpoint? = nil) {
+    self.port = port
+    self.address = address
+  }
 
   /// What to ask the table for.
   public var query: SocketQuery { SocketQuery(states: TCPStates(rawValue: 1 << 13), ports: []) }
@@ -19,6 +23,8 @@ public struct BoundSockets: SocketCollector {
 
   /// Takes one row.
   public mutating func take(_ socket: TCPSocket) {
-    if socket.local.port == port && sockets.count < PortCensus.kept { sockets.append(socket) }
+    if socket.local.port == port && sockets.count < PortCensus.kept && socket.isInTheWay(of: address) {
+      sockets.append(socket)
+    }
   }
 }

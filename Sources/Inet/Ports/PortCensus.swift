@@ -11,15 +11,19 @@ public struct PortCensus: SocketCollector, Sendable {
   private var counts: InlineArray<14, Int> = .init(repeating: 0)
   /// Listeners, one by one; bounded.
   public private(set) var listeners: [TCPSocket] = []
-  /// Sockets of CLOSE_WAIT, whose owner does not close them; the first few.
+  /// Connections of ESTABLISHED that a process has; the first few.
+  public private(set) var established: [TCPSocket] = []
+  /// Those of CLOSE_WAIT, whose owner does not close them; the first few.
   public private(set) var closeWaits: [TCPSocket] = []
-  /// Open connections that no process has any more (or that are not accepted yet).
-  public private(set) var withoutProcess = 0
+  /// Open connections that no process has: not accepted yet.
+  public private(set) var notAccepted = 0
   /// When the last TIME_WAIT ends; zero where there is none.
   public private(set) var longestTimeWait = Duration.zero
 
-  /// How many rows are kept of a kind.
+  /// How many listeners are kept.
   public static var kept: Int { 64 }
+  /// How many connections are kept of a state.
+  public static var keptConnections: Int { 4 }
 
   /// A census of a port.
   public init(port: UInt16, address: Endpoint? = nil) {
@@ -27,7 +31,7 @@ public struct PortCensus: SocketCollector, Sendable {
     self.address = address
   }
 
-  /// What to ask the table for: every state but, where `onlyListeners`, the others.
+  /// What to ask the table for: every state, or the listeners alone.
   public func query(onlyListeners: Bool = false) -> SocketQuery {
     SocketQuery(states: onlyListeners ? .listening : .all, ports: [port])
   }
@@ -35,16 +39,36 @@ public struct PortCensus: SocketCollector, Sendable {
   /// Forgets all rows.
   public mutating func restart() { self = PortCensus(port: port, address: address) }
 
+  /// Counts a row that nobody will look at any closer.
+  public mutating func count(_ row: SocketRow) -> Bool {
+    if row.localPort != port { return true }
+    if address != nil { return false }
+    switch row.state {
+    case .listen: return false
+    case .established:
+      if row.hasProcess && established.isFull { break }
+      return false
+    case .closeWait:
+      if row.hasProcess && closeWaits.isFull { break }
+      return false
+    case .timeWait: longestTimeWait = max(longestTimeWait, row.expires)
+    case .synSent, .synReceived, .finWait1, .finWait2, .close, .lastAck, .closing, .newSynReceived: break
+    }
+    counts[Int(row.state.rawValue)] += 1
+    return true
+  }
+
   /// Takes one row.
   public mutating func take(_ socket: TCPSocket) {
-    if let address, !socket.local.overlaps(address) { return }
+    // A kernel that does not heed the filter must not make us count other ports.
+    guard socket.local.port == port, socket.isInTheWay(of: address) else { return }
     counts[Int(socket.state.rawValue)] += 1
     switch socket.state {
     case .listen: if listeners.count < PortCensus.kept { listeners.append(socket) }
+    case .established:
+      if socket.inode == 0 { notAccepted += 1 } else { established.keep(socket) }
     case .closeWait:
-      if closeWaits.count < PortCensus.kept { closeWaits.append(socket) }
-      if socket.inode == 0 { withoutProcess += 1 }
-    case .established: if socket.inode == 0 { withoutProcess += 1 }
+      if socket.inode == 0 { notAccepted += 1 } else { closeWaits.keep(socket) }
     case .timeWait: longestTimeWait = max(longestTimeWait, socket.expires)
     case .synSent, .synReceived, .finWait1, .finWait2, .close, .lastAck, .closing, .newSynReceived: break
     }
@@ -58,6 +82,14 @@ public struct PortCensus: SocketCollector, Sendable {
     var sum = 0
     for state in TCPState.all where state != .listen { sum += count(state) }
     return sum
+  }
+}
+
+extension [TCPSocket] {
+  fileprivate var isFull: Bool { count >= PortCensus.keptConnections }
+
+  fileprivate mutating func keep(_ connection: TCPSocket) {
+    if !isFull { append(connection) }
   }
 }
 
@@ -98,16 +130,25 @@ extension TCPState: TextRepresentable {
 }
 
 extension Endpoint {
-  /// Whether two sockets bound to these addresses (ports aside) are in each other's way: one is every address,
-  /// or they are the same, an IPv4 address mapped into IPv6 included.
+  /// Whether two sockets bound to these addresses (ports aside) are in each other's way: one is every address
+  /// of the other's family (:: of both families), or they are the same, an IPv4 address mapped into IPv6
+  /// included.
   func overlaps(_ other: Endpoint) -> Bool {
-    if isUnspecified || other.isUnspecified {
-      // 0.0.0.0 has no IPv6 address in it; :: has all.
-      if isUnspecified && !isIPv6 && other.ipv4 == nil && !other.isUnspecified { return false }
-      if other.isUnspecified && !other.isIPv6 && ipv4 == nil && !isUnspecified { return false }
-      return true
-    }
-    if let mine = ipv4, let theirs = other.ipv4 { return mine == theirs }
-    return isIPv6 == other.isIPv6 && high == other.high && low == other.low
+    if isIPv6 && isUnspecified || other.isIPv6 && other.isUnspecified { return true }
+    if let mine = ipv4, let theirs = other.ipv4 { return mine == 0 || theirs == 0 || mine == theirs }
+    return ipv4 == nil && other.ipv4 == nil && high == other.high && low == other.low
   }
+}
+
+extension TCPSocket {
+  /// Whether it is in the way of a server that binds to this address, ports aside; nil is every address of
+  /// both families. True where that cannot be told, see ``mayTakeIPv4Too``.
+  func isInTheWay(of address: Endpoint?) -> Bool {
+    guard let address else { return true }
+    if isIPv6Only == true && local.isUnspecified && address.ipv4 != nil { return false }
+    return local.overlaps(address)
+  }
+
+  /// Whether it has every IPv6 address, and it is not known whether it has IPv4 with them.
+  var mayTakeIPv4Too: Bool { local.isIPv6 && local.isUnspecified && isIPv6Only == nil }
 }

@@ -4,8 +4,16 @@ import Linux
 public enum PortQuestion: Equatable, Sendable {
   /// Can a server take it? Nothing listens, and the kernel accepts a bind in this manner.
   case released(BindTest.Manner)
-  /// Does something listen?
-  case listening
+  /// Does something listen, at this address or (nil) at any?
+  case listening(Endpoint?)
+
+  /// The one address that it is about; nil for all.
+  public var address: Endpoint? {
+    switch self {
+    case .released(let manner): manner.address
+    case .listening(let address): address
+    }
+  }
 }
 
 /// All that was found out about a port: the table, the kernel's word, who holds what. What it means is worked
@@ -19,17 +27,14 @@ public struct PortFinding: Sendable {
   public var question: PortQuestion
   /// The table; nil where it cannot be read.
   public var census: PortCensus?
-  /// Sockets that are bound and neither listen nor are connected.
+  /// Sockets that are bound and neither listen nor are connected; looked for where the kernel refused.
   public var bound: [TCPSocket] = []
-  /// The kernel's word, in the manner that was asked for; nil where something listens, or where only that was
-  /// asked.
+  /// The kernel's word, in the manner that was asked for; nil where a listener answers the question.
   public var verdict: BindTest.Verdict?
   /// Its word to a server that sets SO_REUSEADDR, where another manner was asked for and refused.
   public var verdictWithReuse: BindTest.Verdict?
-  /// Who holds the listeners, the bound ones and those of CLOSE_WAIT.
+  /// Who holds those of ``shown``.
   public var holders: SocketHolders?
-  /// The main process of the service that ebb supervises here; nil where none does.
-  public var service: ProcessID?
   /// An outgoing connection may be given this port: it is in ip_local_port_range.
   public var isEphemeral = false
 
@@ -56,27 +61,52 @@ public struct PortFinding: Sendable {
   /// Whether something listens; nil where the table cannot be read.
   public var isListening: Bool? { census.map { !$0.listeners.isEmpty } }
 
+  /// How many sockets are on the port, as far as was looked.
+  public var left: Int { listeners.count + bound.count + (census?.connections ?? 0) }
+
+  /// Whether only the kernel can answer: nothing listens for certain, or a listener need not be in the way.
+  var needsBind: Bool {
+    guard case .released(let manner) = question else { return false }
+    if manner.reusesPort { return true }
+    return !listeners.contains { manner.address == nil || !$0.mayTakeIPv4Too }
+  }
+
   /// The answer.
   public var answer: Answer {
     switch question {
     case .listening: return isListening.map { $0 ? .yes : .no } ?? .cannotTell
     case .released:
-      if isListening == true { return .no }
       switch verdict {
       case .free: return .yes
       case .inUse: return .no
-      case .cannotTell, nil:
-        // The tables alone: nothing at all on the port is as good as a bind.
-        if let census, census.connections == 0, bound.isEmpty, isListening == false { return .yes }
-        return .cannotTell
+      case .cannotTell(let error):
+        // A port below 1024: nothing at all in the tables is as good as a bind.
+        let isForbidden = error == .permissionDenied || error == .notPermitted
+        return isForbidden && census != nil && left == 0 ? .yes : .cannotTell
+      case nil: return isListening == true ? .no : .cannotTell
       }
     }
   }
 
   // MARK: - For a person
 
-  /// "8080", "53/udp".
-  private var name: Text { isUDP ? "\(port)/udp" : "\(port)" }
+  /// "8080", "53/udp", "127.0.0.1:8080".
+  private var name: Text {
+    let name: Text = question.address.map { "\($0)" } ?? "\(port)"
+    return isUDP ? "\(name)/udp" : name
+  }
+
+  /// Connections that keep a server from binding; the first few.
+  private var blockingConnections: [TCPSocket] {
+    guard verdict == .inUse, listeners.isEmpty, bound.isEmpty, let census else { return [] }
+    return census.established
+  }
+
+  /// The connections that are shown one by one, besides listeners and those that are bound.
+  private var shownConnections: [TCPSocket] { blockingConnections + (census?.closeWaits.prefix(1) ?? []) }
+
+  /// The sockets that are shown one by one, with who holds them.
+  var shown: [TCPSocket] { listeners + bound + shownConnections }
 
   /// The lines: the answer, what the table has, and what to do.
   public var text: Text {
@@ -84,6 +114,9 @@ public struct PortFinding: Sendable {
     for socket in listeners {
       text.append(isUDP ? "  UDP " : "  LISTEN ")
       text.append(contentsOf: "\(socket.local): \(owner(of: socket))\n")
+    }
+    if let census, census.count(.listen) > listeners.count {
+      text.append(contentsOf: "  LISTEN: \(census.count(.listen) - listeners.count) more\n")
     }
     for socket in bound {
       text.append(contentsOf: "  bound, not listening, \(socket.local): \(owner(of: socket))\n")
@@ -98,12 +131,15 @@ public struct PortFinding: Sendable {
             contentsOf: " (the last ends in \(census.longestTimeWait.wholeSeconds)s; no process owns one)")
         }
       }
-      if !states.isEmpty { text.append(contentsOf: "  \(states)\n") }
-      if !census.closeWaits.isEmpty {
-        text.append(contentsOf: "  CLOSE_WAIT: \(owner(of: census.closeWaits[0]))\n")
+      if census.notAccepted > 0 {
+        states.append(contentsOf: "; \(census.notAccepted) not accepted yet")
       }
+      if !states.isEmpty { text.append(contentsOf: "  \(states)\n") }
     }
-    if isEphemeral && !isUDP {
+    for socket in shownConnections {
+      text.append(contentsOf: "  \(socket.state) \(socket.local) to \(socket.remote): \(owner(of: socket))\n")
+    }
+    if isEphemeral {
       text.append(
         contentsOf:
           "  note: \(port) is in net.ipv4.ip_local_port_range and not in ip_local_reserved_ports: an outgoing connection may take it\n"
@@ -115,57 +151,58 @@ public struct PortFinding: Sendable {
 
   /// The first line's words.
   public var summary: Text {
-    guard let census else { return "cannot tell: the socket table cannot be read" }
-    if !listeners.isEmpty {
-      return question == .listening ? "listening" : "not free: something listens"
-    }
-    if question == .listening {
-      return census.connections > 0
-        ? "not listening (connections of an old listener are left)" : "not listening"
+    if case .listening = question {
+      guard let census else { return "cannot tell: the socket table cannot be read" }
+      if !listeners.isEmpty { return "listening" }
+      return census.connections > 0 ? "not listening (connections are left)" : "not listening"
     }
     switch verdict {
     case .free:
-      return census.connections > 0 ? "free for \(manner), whatever is left of old connections" : "free"
-    case .inUse:
-      return bound.isEmpty
-        ? "not free for \(manner): left over from an old server"
-        : "not free: bound by a socket that does not listen"
+      if !listeners.isEmpty { return "free for \(manner), beside what listens" }
+      return left > 0 ? "free for \(manner), whatever is left of old connections" : "free"
+    case .inUse: return "not free for \(manner): \(obstacle)"
     case .cannotTell(let error):
       if answer == .yes { return "free, as far as the tables tell (no bind could be tried: \(error))" }
-      return "cannot tell: no bind could be tried (\(error)), and something is left on the port"
-    case nil: return "cannot tell"
+      if left > 0 { return "cannot tell: no bind could be tried (\(error)), and something is on the port" }
+      return "cannot tell: no bind could be tried (\(error))"
+    case nil: return "not free: something listens"
     }
+  }
+
+  /// What the kernel's refusal is about.
+  private var obstacle: Text {
+    guard let census else { return "by whom cannot be told, for the socket table cannot be read" }
+    if !listeners.isEmpty { return "something listens" }
+    if !bound.isEmpty { return "a socket is bound to it and does not listen" }
+    return census.connections > 0 ? "old connections are left" : "no table shows what is on it"
   }
 
   private var manner: Text {
     guard case .released(let manner) = question else { return "" }
-    if manner.isUDP { return "a UDP server" }
     if manner.reusesPort { return "a server that sets SO_REUSEPORT" }
+    if manner.isUDP { return "a UDP server" }
     return manner.reusesAddress ? "a server that sets SO_REUSEADDR" : "a server that sets no SO_REUSEADDR"
   }
 
   /// Who holds a socket: "nginx (pid 7, descriptor 6), the service", or why nobody can be named.
   private func owner(of socket: TCPSocket) -> Text {
+    guard socket.inode != 0 else { return "no process has it any more" }
     guard let holders, holders.isReadable else { return "owner not known: there is no /proc" }
     let found = holders.of(socket.inode)
     guard let first = found.first else {
-      if socket.inode == 0 { return "no process has it (not accepted yet, or closed)" }
       if holders.refused > 0 {
         return
-          "owner not visible: user \(socket.user)'s, and \(holders.refused, "process") may not be looked into (CAP_SYS_PTRACE)"
+          "owner not visible: user \(socket.user)'s, and \(holders.refused, "process", plural: "processes") may not be looked into (CAP_SYS_PTRACE)"
       }
-      return "owner not visible: a process outside of this container (another of the pod)"
+      return "owner not visible: user \(socket.user)'s, in no process that shows here (another container's, or the kernel's own)"
     }
     var text: Text = "\(first.name) (pid \(first.process), descriptor \(first.descriptor))"
     if first.isStopped { text.append(", which is stopped") }
-    if let service {
-      if first.process == service {
-        text.append(", the service")
-      } else if ProcessTable.isDescendant(first.process, of: service) {
-        text.append(contentsOf: ", a child of the service (pid \(service))")
-      } else {
-        text.append(", not of the service")
-      }
+    switch first.relation {
+    case .service: text.append(", the service")
+    case .child: text.append(", a child of the service")
+    case .stranger: text.append(", not of the service")
+    case nil: break
     }
     let others = found.dropFirst().filter { $0.process != first.process }
     if !others.isEmpty {
@@ -179,60 +216,99 @@ public struct PortFinding: Sendable {
     return text
   }
 
-  /// The processes that hold the sockets in the way, each once, the oldest first.
-  private var blockers: [SocketHolder] {
-    var blockers: [SocketHolder] = []
-    for socket in listeners + bound {
+  /// The processes that hold some sockets, each once, the oldest first.
+  private func processes(holding sockets: [TCPSocket]) -> [SocketHolder] {
+    var processes: [SocketHolder] = []
+    for socket in sockets {
       for holder in holders?.of(socket.inode) ?? []
-      where !blockers.contains(where: { $0.process == holder.process }) {
-        blockers.append(holder)
+      where !processes.contains(where: { $0.process == holder.process }) {
+        processes.append(holder)
       }
     }
-    return blockers
+    return processes
   }
+
+  // MARK: - What to do
 
   /// What to do, in a sentence; nil where there is nothing to do.
   public var advice: Text? {
-    guard case .released(let manner) = question, answer != .yes, let census else { return nil }
-    if !listeners.isEmpty || !bound.isEmpty {
-      let blockers = self.blockers
-      guard let first = blockers.first else {
-        return
-          "to do: find the process where it can be seen: ebb port \(name) as root, or on the host with --netns"
-      }
-      var text: Text = "to do: stop \(first.name) (pid \(first.process))"
-      if first.isStopped {
-        text.append(contentsOf: ", which must be continued first (kill -CONT \(first.process))")
-      }
-      let heirs = blockers.dropFirst()
-      if let heir = heirs.first {
-        text.append(
-          contentsOf: heirs.count == 1
-            ? ", and \(heir.name) (pid \(heir.process)), which inherited the socket"
-            : ", and the \(heirs.count) that inherited the socket")
-      }
-      return text
+    guard case .released(let manner) = question, answer != .yes else { return nil }
+    if case .cannotTell(let error) = verdict {
+      if error == .addressNotAvailable { return "to do: ask for an address of this network namespace" }
+      if error == .permissionDenied { return "to do: ask again with CAP_NET_BIND_SERVICE" }
+      return nil
     }
-    if case .cannotTell = verdict { return "to do: ask again with CAP_NET_BIND_SERVICE" }
+    guard let census else { return nil }
+    if !listeners.isEmpty || !bound.isEmpty { return adviceToStop(processes(holding: listeners + bound)) }
+    let isTimeWaitAlone = census.connections == census.count(.timeWait)
     if !manner.reusesAddress && verdictWithReuse == .free {
-      if census.connections == census.count(.timeWait) {
-        return
-          "to do: set SO_REUSEADDR in the new server, which may bind now; or wait \(census.longestTimeWait.wholeSeconds)s"
-      }
-      return
-        "to do: set SO_REUSEADDR in the new server, which may bind now; or wait until the connections have ended"
+      let patience: Text =
+        isTimeWaitAlone
+        ? "wait \(census.longestTimeWait.wholeSeconds)s" : "wait until the connections have ended"
+      return "to do: set SO_REUSEADDR in the new server, which may bind now; or \(patience)"
     }
-    if census.connections == 0 { return "to do: nothing shows in the tables; ask again" }
-    if census.connections == census.count(.timeWait) {
+    if census.connections == 0 {
+      return "to do: look for a socket that is bound and does not listen (Linux 6.8 and later list them)"
+    }
+    if isTimeWaitAlone {
       return
         "to do: wait \(census.longestTimeWait.wholeSeconds)s; for the next time, set SO_REUSEADDR in the server before it binds: the old one did not"
     }
-    return
-      "to do: wait until the old connections have ended, and 60s of TIME_WAIT after that, or end them (ebb sockets --destroy --ports \(port)); for the next time, set SO_REUSEADDR in the server: the old one did not"
+    var text: Text = "to do: "
+    if let holder = processes(holding: blockingConnections + census.closeWaits.prefix(1)).first {
+      text.append(
+        contentsOf:
+          "stop \(holder.name) (pid \(holder.process)), or end its connections (ebb sockets --destroy --ports \(port))"
+      )
+    } else {
+      text.append(
+        contentsOf:
+          "wait until the old connections have ended, or end them (ebb sockets --destroy --ports \(port))")
+    }
+    text.append(
+      "; TIME_WAIT may follow, for 60s; for the next time, set SO_REUSEADDR in the server: the old one did not"
+    )
+    return text
+  }
+
+  private func adviceToStop(_ blockers: [SocketHolder]) -> Text {
+    guard let first = blockers.first else {
+      return
+        "to do: find the process where it can be seen: ebb port \(isUDP ? "\(port)/udp" : "\(port)") as root, or on the host with --netns"
+    }
+    var text: Text = "to do: stop \(first.name) (pid \(first.process))"
+    if first.isStopped {
+      text.append(contentsOf: ", which must be continued first (kill -CONT \(first.process))")
+    }
+    let heirs = blockers.dropFirst().filter { heir in
+      holders?.holders.contains { $0.process == first.process && $0.inode == heir.inode } == true
+    }
+    if let heir = heirs.first {
+      text.append(
+        contentsOf: heirs.count == 1
+          ? ", and \(heir.name) (pid \(heir.process)), which inherited the socket"
+          : ", and the \(heirs.count) that inherited the socket")
+    }
+    for other in blockers.dropFirst()
+    where !heirs.contains(where: { $0.process == other.process }) {
+      text.append(contentsOf: ", and \(other.name) (pid \(other.process))")
+    }
+    return text
   }
 }
 
 extension Duration {
   /// Whole seconds, rounded up: what is promised to be over then is.
   var wholeSeconds: Int64 { (inMilliseconds + 999) / 1000 }
+}
+
+extension Text.StringInterpolation {
+  /// A number and its noun, whose plural is another word: "1 process", "2 processes".
+  fileprivate mutating func appendInterpolation(
+    _ number: Int, _ noun: StaticString, plural: StaticString
+  ) {
+    text.append(number)
+    text.append(" ")
+    text.append(number == 1 ? noun : plural)
+  }
 }

@@ -17,8 +17,8 @@ public struct SocketOwners {
     for process in processes {
       let directory: Text = "/proc/\(process)/fd"
       let isReadable = directory.bytes.withCString { path in
-        (try? Directory.numbers(in: path) { number in
-          switch SocketOwners.target(of: number, in: directory) {
+        (try? Directory.numbers(in: path) { (number, folder) in
+          switch SocketOwners.target(of: number, in: folder) {
           case .socket(let inode): inodes.append(inode)
           case .other: break
           // With CAP_DAC_OVERRIDE, as root in a container, the directory can be listed all the same.
@@ -46,24 +46,36 @@ public struct SocketOwners {
     case refused
   }
 
+  /// What a descriptor is of, by its name in an open /proc/PID/fd.
+  static func target(of descriptor: Int32, in directory: FileDescriptor) -> Target {
+    let name: Text = "\(descriptor)"
+    return target(name, from: directory.rawValue)
+  }
+
+  /// What a descriptor of a process is of.
+  static func target(of descriptor: Int32, of process: ProcessID) -> Target {
+    let path: Text = "/proc/\(process)/fd/\(descriptor)"
+    return target(path, from: AT_FDCWD)
+  }
+
   /// The inode in "socket:[12345]".
-  static func target(of descriptor: Int32, in directory: Text) -> Target {
-    let path: Text = "\(directory)/\(descriptor)"
-    return path.bytes.withCString { path in
+  private static func target(_ path: Text, from directory: Int32) -> Target {
+    path.bytes.withCString { path in
       withUnsafeTemporaryAllocation(byteCount: 64, alignment: 1) { buffer in
         guard let base = buffer.baseAddress else { return .other }
         let count: Int
         do throws(Errno) {
           count = try checked {
-            readlink(path.pointer, base.assumingMemoryBound(to: CChar.self), buffer.count)
+            readlinkat(directory, path.pointer, base.assumingMemoryBound(to: CChar.self), buffer.count)
           }
         } catch {
           return error == .permissionDenied ? .refused : .other
         }
-        guard count > 9 else { return .other }
-        let target = [UInt8](UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
-        guard target.hasPrefix("socket:["), target.last == UInt8(ascii: "]") else { return .other }
-        return decimal(target[8..<(count - 1)]).map { .socket($0) } ?? .other
+        let prefix: StaticString = "socket:["
+        guard count > prefix.utf8CodeUnitCount + 1, buffer[count - 1] == UInt8(ascii: "]"),
+          memcmp(base, prefix.utf8Start, prefix.utf8CodeUnitCount) == 0
+        else { return .other }
+        return decimal(buffer[prefix.utf8CodeUnitCount..<(count - 1)]).map { .socket($0) } ?? .other
       }
     }
   }

@@ -14,6 +14,8 @@ struct NetlinkMessages {
   struct Message {
     let type: UInt16
     let flags: UInt16
+    /// Which request it answers.
+    let sequence: UInt32
     let payload: UnsafeRawBufferPointer
 
     /// The error number of an NLMSG_ERROR (or at the end of an NLMSG_DONE), as errno(3) has it; nil where the
@@ -39,22 +41,55 @@ struct NetlinkMessages {
     let payload = UnsafeRawBufferPointer(
       rebasing: bytes[(offset + MemoryLayout<nlmsghdr>.size)..<(offset + length)])
     offset += min(left, (length + 3) & ~3)
-    return Message(type: header.nlmsg_type, flags: header.nlmsg_flags, payload: payload)
+    return Message(
+      type: header.nlmsg_type, flags: header.nlmsg_flags, sequence: header.nlmsg_seq, payload: payload)
   }
 }
 
-extension TCPSocket {
-  /// The socket that an inet_diag_msg and its attributes describe, include/uapi/linux/inet_diag.h; nil where
-  /// the bytes are too short or the state is none that we know.
-  init?(inetDiagnostic payload: UnsafeRawBufferPointer) {
-    let fixed = MemoryLayout<inet_diag_msg>.size
-    guard payload.count >= fixed else { return nil }
+/// A row of the socket table as the kernel sends it: a struct inet_diag_msg and its attributes,
+/// include/uapi/linux/inet_diag.h. What most rows are counted by is read from here, with no ``TCPSocket`` made.
+public struct SocketRow {
+  fileprivate let payload: UnsafeRawBufferPointer
+  /// Its state.
+  public let state: TCPState
+
+  /// The row in these bytes; nil where they are too few, or the family or the state is none that we know.
+  init?(_ payload: UnsafeRawBufferPointer) {
+    guard payload.count >= MemoryLayout<inet_diag_msg>.size else { return nil }
     let message = payload.loadUnaligned(as: inet_diag_msg.self)
+    let family = Int32(message.idiag_family)
     // 13, TCP_BOUND_INACTIVE, is only ever asked for: its rows carry state 7.
-    guard let state = TCPState(rawValue: message.idiag_state) else { return nil }
+    guard family == AF_INET || family == AF_INET6, let state = TCPState(rawValue: message.idiag_state) else {
+      return nil
+    }
+    self.payload = payload
+    self.state = state
+  }
+
+  fileprivate var message: inet_diag_msg { payload.loadUnaligned(as: inet_diag_msg.self) }
+
+  /// The port of our end.
+  public var localPort: UInt16 { UInt16(bigEndian: message.id.idiag_sport) }
+  /// Whether a process has it.
+  public var hasProcess: Bool { message.idiag_inode != 0 }
+  /// When its timer runs out.
+  public var expires: Duration { .milliseconds(Int64(message.idiag_expires)) }
+}
+
+extension TCPSocket {
+  /// The socket in a message's payload; nil where the bytes make no sense.
+  init?(inetDiagnostic payload: UnsafeRawBufferPointer) {
+    guard let row = SocketRow(payload) else { return nil }
+    self.init(row)
+  }
+
+  /// The socket that a row describes; nil where an attribute's length makes no sense.
+  init?(_ row: SocketRow) {
+    let payload = row.payload
+    let message = row.message
     let id = message.id
     let isIPv6 = message.idiag_family == UInt8(AF_INET6)
-    self.state = state
+    state = row.state
     local = Endpoint(diagnostic: id.idiag_src, port: id.idiag_sport, isIPv6: isIPv6)
     remote = Endpoint(diagnostic: id.idiag_dst, port: id.idiag_dport, isIPv6: isIPv6)
     cookie = UInt64(id.idiag_cookie.0) | UInt64(id.idiag_cookie.1) << 32
@@ -66,9 +101,10 @@ extension TCPSocket {
     user = message.idiag_uid
     inode = UInt64(message.idiag_inode)
     cgroup = nil
+    isIPv6Only = nil
     history = nil
 
-    var offset = fixed
+    var offset = MemoryLayout<inet_diag_msg>.size
     while payload.count - offset >= MemoryLayout<rtattr>.size {
       let attribute = payload.loadUnaligned(fromByteOffset: offset, as: rtattr.self)
       let length = Int(attribute.rta_len)
@@ -77,6 +113,7 @@ extension TCPSocket {
         rebasing: payload[(offset + MemoryLayout<rtattr>.size)..<(offset + length)])
       switch Int(attribute.rta_type) {
       case Int(INET_DIAG_INFO): history = History(tcpInfo: value)
+      case Int(INET_DIAG_SKV6ONLY): isIPv6Only = value.first.map { $0 != 0 }
       case Int(INET_DIAG_CGROUP_ID):
         if value.count >= 8 { cgroup = value.loadUnaligned(as: UInt64.self) }
       default: break
@@ -104,20 +141,14 @@ extension Endpoint {
 extension TCPSocket.History {
   /// The figures of a struct tcp_info; nil where an old kernel's is too short to have them (before 4.19).
   fileprivate init?(tcpInfo bytes: UnsafeRawBufferPointer) {
-    var info = tcp_info()
-    let size = withUnsafeMutableBytes(of: &info) { raw -> Int in
-      let count = min(raw.count, bytes.count)
-      raw.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<count]))
-      return count
-    }
-    // tcpi_bytes_retrans is the last one that is read, at 208 and 8 long.
-    guard size >= 216 else { return nil }
-    bytesReceived = info.tcpi_bytes_received
-    bytesSent = info.tcpi_bytes_sent
-    bytesRepeated = info.tcpi_bytes_retrans
-    bytesAcknowledged = info.tcpi_bytes_acked
-    bytesNotSent = info.tcpi_notsent_bytes
-    sinceReceived = .milliseconds(Int64(info.tcpi_last_data_recv))
-    sinceSent = .milliseconds(Int64(info.tcpi_last_data_sent))
+    var info = clinux_tcp_info()
+    guard clinux_read_tcp_info(bytes.baseAddress, bytes.count, &info) else { return nil }
+    bytesReceived = info.bytes_received
+    bytesSent = info.bytes_sent
+    bytesRepeated = info.bytes_retrans
+    bytesAcknowledged = info.bytes_acked
+    bytesNotSent = info.notsent_bytes
+    sinceReceived = .milliseconds(Int64(info.last_data_recv))
+    sinceSent = .milliseconds(Int64(info.last_data_sent))
   }
 }

@@ -56,7 +56,8 @@ extension TCPSocket {
   init?(procLine line: UnsafeRawBufferPointer) {
     // sl local remote st tx:rx tr:when retrnsmt uid timeout inode …
     let fields = line.split(separator: UInt8(ascii: " "), maxSplits: 10)
-    guard fields.count >= 10,
+    // What is behind the inode shows that its last digit is there.
+    guard fields.count >= 11,
       let local = Endpoint(procField: fields[1]), let remote = Endpoint(procField: fields[2]),
       let state = hexadecimal(fields[3]).flatMap({ UInt8(exactly: $0) }).flatMap({ TCPState(rawValue: $0) }),
       let queues = TCPSocket.pair(fields[4]), let timer = TCPSocket.pair(fields[5]),
@@ -76,6 +77,7 @@ extension TCPSocket {
     self.user = UInt32(truncatingIfNeeded: user)
     self.inode = inode
     cgroup = nil
+    isIPv6Only = nil
     history = nil
   }
 

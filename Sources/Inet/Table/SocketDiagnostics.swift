@@ -24,12 +24,22 @@ public protocol SocketCollector {
   mutating func restart()
   /// Takes one row.
   mutating func take(_ socket: TCPSocket)
+  /// Takes a row by what can be read of it at once, so that no more is made of it; false where the whole
+  /// socket is wanted after all. Only rows from netlink come this way.
+  mutating func count(_ row: SocketRow) -> Bool
+}
+
+extension SocketCollector {
+  /// Wants every socket whole.
+  public mutating func count(_ row: SocketRow) -> Bool { false }
 }
 
 /// The socket table over NETLINK_SOCK_DIAG, sock_diag(7): both address families in one dump, filtered by the
 /// kernel, with no privilege needed.
 struct SocketDiagnostics {
   private let descriptor: FileDescriptor
+  /// The number of the last request, which its answers carry.
+  private var sequence: UInt32 = 0
 
   /// Opens a netlink socket. Fails where the kernel has none (gVisor) or a seccomp profile refuses it.
   init() throws(Errno) {
@@ -48,8 +58,9 @@ struct SocketDiagnostics {
 
   /// Dumps the rows of a query into a collector. A dump that the kernel marks as interrupted
   /// (NLM_F_DUMP_INTR) is taken again, at most three times; then it is ``Errno/wouldBlock``.
-  func dump(_ query: SocketQuery, into collector: inout some SocketCollector) throws(Errno) {
+  mutating func dump(_ query: SocketQuery, into collector: inout some SocketCollector) throws(Errno) {
     for _ in 0..<4 {
+      sequence &+= 1
       try request(query)
       if try receive(into: &collector) { return }
       collector.restart()
@@ -58,17 +69,22 @@ struct SocketDiagnostics {
   }
 
   /// The request: TCPDIAG_GETSOCK, the older of the two, which is the one that gives both families at once.
-  static func request(_ query: SocketQuery) -> [UInt8] {
-    let program = portProgram(query.ports)
+  ///
+  /// The kernel passes over a socket with another port than the one in `id` before it looks at anything else
+  /// of it (net/ipv4/inet_diag.c, inet_diag_dump_icsk()); several ports take a filter program.
+  static func request(_ query: SocketQuery, sequence: UInt32) -> [UInt8] {
+    let program = query.ports.count > 1 ? portProgram(query.ports) : []
     let attribute = program.isEmpty ? 0 : MemoryLayout<rtattr>.size + program.count
     let headers = MemoryLayout<nlmsghdr>.size + MemoryLayout<inet_diag_req>.size
     var header = nlmsghdr()
     header.nlmsg_len = UInt32(headers + attribute)
     header.nlmsg_type = UInt16(TCPDIAG_GETSOCK)
     header.nlmsg_flags = UInt16(NLM_F_REQUEST | NLM_F_DUMP)
+    header.nlmsg_seq = sequence
     var body = inet_diag_req()
     body.idiag_family = UInt8(AF_UNSPEC)
     body.idiag_states = query.states.rawValue
+    if query.ports.count == 1, let port = query.ports.first { body.id.idiag_sport = port.bigEndian }
     body.idiag_ext = query.wantsHistory ? 1 << UInt8(INET_DIAG_INFO - 1) : 0
     var bytes: [UInt8] = []
     bytes.reserveCapacity(headers + attribute)
@@ -105,7 +121,7 @@ struct SocketDiagnostics {
   }
 
   private func request(_ query: SocketQuery) throws(Errno) {
-    let bytes = SocketDiagnostics.request(query)
+    let bytes = SocketDiagnostics.request(query, sequence: sequence)
     let fd = descriptor.rawValue
     _ = try bytes.withUnsafeBufferPointer { (buffer) throws(Errno) -> Int in
       try checked { send(fd, buffer.baseAddress, buffer.count, 0) }
@@ -116,7 +132,7 @@ struct SocketDiagnostics {
   private func receive(into collector: inout some SocketCollector) throws(Errno) -> Bool {
     // The kernel fills as much as the reader offers, up to 32 KiB.
     var buffer = [UInt8](repeating: 0, count: 32 * 1024)
-    var reply = DumpReply()
+    var reply = DumpReply(to: sequence)
     while true {
       let fd = descriptor.rawValue
       try buffer.withUnsafeMutableBufferPointer { (buffer) throws(Errno) in
@@ -133,8 +149,12 @@ struct SocketDiagnostics {
 
 /// The reply to a dump as it arrives, datagram by datagram.
 struct DumpReply {
+  private let sequence: UInt32
   private(set) var isComplete = false
   private(set) var wasInterrupted = false
+
+  /// The reply to the request of this number.
+  init(to sequence: UInt32) { self.sequence = sequence }
 
   /// Takes in one datagram. Throws the kernel's error, or ``Errno/protocolError`` where it makes no sense.
   mutating func take(_ datagram: UnsafeRawBufferPointer, into collector: inout some SocketCollector)
@@ -144,6 +164,8 @@ struct DumpReply {
     guard !datagram.isEmpty else { throw .protocolError }
     var messages = NetlinkMessages(datagram)
     while let message = try messages.next() {
+      // What answers another request must not be counted here.
+      if message.sequence != sequence { continue }
       if message.flags & UInt16(NLM_F_DUMP_INTR) != 0 { wasInterrupted = true }
       switch Int32(message.type) {
       case NLMSG_DONE, NLMSG_ERROR:
@@ -153,7 +175,9 @@ struct DumpReply {
         isComplete = true
         return
       case Int32(TCPDIAG_GETSOCK), Int32(SOCK_DIAG_BY_FAMILY):
-        guard let socket = TCPSocket(inetDiagnostic: message.payload) else { throw .protocolError }
+        guard let row = SocketRow(message.payload) else { throw .protocolError }
+        if collector.count(row) { continue }
+        guard let socket = TCPSocket(row) else { throw .protocolError }
         collector.take(socket)
       default:
         break

@@ -45,9 +45,9 @@ public struct SocketTable {
   }
 
   private mutating func dump(_ query: SocketQuery, into collector: inout some SocketCollector) throws(Errno) {
-    let diagnostics: SocketDiagnostics
+    var diagnostics: SocketDiagnostics
     if let open = self.diagnostics { diagnostics = open } else { diagnostics = try SocketDiagnostics() }
-    self.diagnostics = diagnostics
+    defer { self.diagnostics = diagnostics }
     try diagnostics.dump(query, into: &collector)
   }
 

@@ -28,6 +28,8 @@ public struct TCPSocket: Sendable {
   /// The cgroup (v2) of the process that made it: the inode of the cgroup's directory. nil from /proc and
   /// before Linux 5.9.
   public var cgroup: UInt64?
+  /// Whether an IPv6 listener takes no IPv4 (IPV6_V6ONLY); nil where that is not told, as /proc never does.
+  public var isIPv6Only: Bool?
   /// The connection's history; nil where it was not asked for or cannot be had.
   public var history: History?
 

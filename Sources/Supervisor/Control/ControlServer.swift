@@ -61,7 +61,7 @@ struct ControlServer {
       pausedUntil = now + ControlServer.pause
       return .nobody
     }
-    guard let peer = try? Peer(of: socket), peer.mayAsk() else {
+    guard let peer = try? Peer(of: socket), peer.mayTalkToUs() else {
       socket.close(
         after: ControlAnswer.refused("only ebb's own user, or root, in this container may ask").text)
       return .refused

@@ -143,21 +143,20 @@ struct Status {
 /// The part of a status that has to be looked for in /proc and the socket tables.
 struct StatusLook {
   let at: Duration
+  /// Until when it is good, unless the phase changes: whoever asks more often, a thousand clients of /metrics at
+  /// once, is answered from the last one. A look may take a tenth of the time between two.
+  let end: Duration
   let process: ProcessID
   let name: [UInt8]?
   let processes: Int?
   let server: KnownServer?
   let ports: [PortTraffic]
   let arrivals: Rate?
-
-  /// How long it is good for: whoever asks more often, a thousand clients of /metrics at once, is answered from
-  /// the last one, and costs PID 1 next to nothing.
-  static var lifetime: Duration { .milliseconds(100) }
 }
 
 extension Supervisor {
-  /// Everything that `ebb status` tells. The sockets and processes are as of at most 100 ms ago, and never as of
-  /// another phase.
+  /// Everything that `ebb status` tells. The sockets and processes are as of a moment ago, at most a
+  /// second, and never as of another phase.
   func status() -> Status {
     let look = statusLook()
     let isReady: Bool?
@@ -180,17 +179,17 @@ extension Supervisor {
 
   private func statusLook() -> StatusLook {
     let now = now
-    if let last = lastStatusLook, last.process == service.process, last.at > phaseSince,
-      now - last.at < StatusLook.lifetime
-    {
+    if let last = lastStatusLook, last.process == service.process, last.at > phaseSince, now < last.end {
       return last
     }
-    sockets.findPorts()
+    let family = try? ProcessTable.descendants(of: .own)
+    sockets.findPorts(of: family)
+    let ports = sockets.portTraffic()
+    let took = self.now - now
     let look = StatusLook(
-      at: now, process: service.process, name: ProcessTable.name(of: service.process),
-      processes: (try? ProcessTable.descendants(of: .own).count) ?? nil,
-      server: KnownServer(process: service.process), ports: sockets.portTraffic(),
-      arrivals: sockets.arrivals(at: now))
+      at: now, end: now + min(max(took * 10, .milliseconds(100)), .seconds(1)), process: service.process,
+      name: ProcessTable.name(of: service.process), processes: family?.count,
+      server: KnownServer(process: service.process), ports: ports, arrivals: sockets.arrivals(at: now))
     lastStatusLook = look
     return look
   }

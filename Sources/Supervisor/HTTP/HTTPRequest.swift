@@ -3,7 +3,7 @@ import Linux
 /// The head of an HTTP request, RFC 9112: what is needed of it.
 struct HTTPRequest: Equatable {
   var isHead: Bool
-  /// The path, without the query, as it was sent.
+  /// The path, without the query, as it was sent; but several slashes at its beginning are one.
   var path: [UInt8]
   /// What is behind the question mark; empty where there is none.
   var query: [UInt8]
@@ -43,9 +43,14 @@ struct HTTPRequest: Equatable {
     }
     let isHead = Array(words[0]) == "HEAD"
     guard isHead || Array(words[0]) == "GET" else { return .refused(.methodNotAllowed) }
-    let path = words[1].prefix { $0 != UInt8(ascii: "?") }
+    let target = words[1].prefix { $0 != UInt8(ascii: "?") }
+    // A kubelet before 1.25 puts a slash of its own before a hook's path, and GETs //drain; it takes any answer
+    // for a success, so a 404 would be a drain that nobody misses.
+    let path = target.drop { $0 == UInt8(ascii: "/") }
     return .request(
-      HTTPRequest(isHead: isHead, path: Array(path), query: Array(words[1].dropFirst(path.count + 1))))
+      HTTPRequest(
+        isHead: isHead, path: [UInt8(ascii: "/")] + path,
+        query: Array(words[1].dropFirst(target.count + 1))))
   }
 
   /// Behind the empty line; a lone LF ends a line too, RFC 9112 section 2.2.

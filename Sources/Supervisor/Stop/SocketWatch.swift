@@ -63,8 +63,9 @@ struct SocketWatch {
   /// Takes a port out of what can be found: ebb's own pages are served there.
   mutating func exclude(_ port: UInt16) { excluded.append(port) }
 
-  /// Looks for the service's listening sockets, unless the user named the ports.
-  mutating func findPorts() {
+  /// Looks for the service's listening sockets, unless the user named the ports. `family` is the
+  /// service's processes, where they are known already.
+  mutating func findPorts(of family: [ProcessRecord]? = nil) {
     guard ports.origin != .given else { return }
     var listeners = Listeners()
     guard (try? table.read(Listeners.query(), into: &listeners)) != nil else { return }
@@ -72,7 +73,7 @@ struct SocketWatch {
     if others.isEmpty { return }
     let found = ServicePorts.find(
       among: others, cgroup: Cgroup.own, before: listenersBefore,
-      family: (try? ProcessTable.descendants(of: .own))?.map { $0.process } ?? [])
+      family: (family ?? (try? ProcessTable.descendants(of: .own)))?.map { $0.process } ?? [])
     // Ports once found stay: a server closes its listeners when it begins to stop.
     if found.origin != nil { ports = found }
   }
@@ -179,11 +180,14 @@ struct SocketWatch {
 
   /// The same, with the reason where they cannot be read.
   mutating func trafficOrError() throws(Errno) -> Traffic {
+    let isFollowing = busyWatch != nil
     var watch = busyWatch ?? BusyWatch()
+    // The only reference, so that a table of thousands is not copied as it is written to.
+    busyWatch = nil
+    defer { if isFollowing { busyWatch = watch } }
     watch.beginLook()
     try table.read(BusyWatch.query(ports: ports.ports), into: &watch)
     watch.endLook()
-    if busyWatch != nil { busyWatch = watch }
     return Traffic(connections: watch.connections, busy: watch.busy)
   }
 

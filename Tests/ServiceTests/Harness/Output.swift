@@ -41,10 +41,12 @@ final class Output: @unchecked Sendable {
   }
 
   /// The whole lines so far.
-  var lines: [String] {
-    var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
-    lines.removeLast()
-    return lines
+  var lines: [String] { Output.lines(of: text) }
+
+  /// The whole lines of a text, without their ends; a terminal's are "\r\n".
+  static func lines(of text: String) -> [String] {
+    let plain = text.replacingOccurrences(of: "\r\n", with: "\n")
+    return plain.split(separator: "\n", omittingEmptySubsequences: false).map(String.init).dropLast()
   }
 
   /// Waits until nobody can write any more.

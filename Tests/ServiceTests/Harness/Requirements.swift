@@ -14,6 +14,10 @@ enum Requirement: Hashable, Sendable {
   case cgroups
   /// A Docker engine that answers.
   case docker
+  /// The kubelet that EBB_KUBELET names, and to be in the engine's network, as its probes have to be.
+  case kubelet
+  /// A module of python3's.
+  case pythonModule(String)
 
   /// What is wanted, for a reader.
   var text: String {
@@ -23,6 +27,9 @@ enum Requirement: Hashable, Sendable {
     case .tool(let name): "the program \(name)"
     case .cgroups: "cgroups of its own (version 2, writable)"
     case .docker: "a Docker engine (DOCKER_HOST)"
+    case .kubelet:
+      "a kubelet (.ci/kubelet builds one; EBB_KUBELET is its path), in the engine's network (.ci/engine exec)"
+    case .pythonModule(let name): "python3 with \(name)"
     }
   }
 
@@ -34,7 +41,18 @@ enum Requirement: Hashable, Sendable {
     case .tool(let name): Tool.path(name) != nil
     case .cgroups: OwnCgroup.root != nil && (try? OwnCgroup()) != nil
     case .docker: Tool.path("docker") != nil && succeeds(["docker", "info"])
+    case .kubelet:
+      Kubelet.path.map { access($0, X_OK) == 0 } == true && succeeds(Kubelet.sharesEnginesNetwork)
+    case .pythonModule(let name): succeeds(["python3", "-c", "import \(name)"])
     }
+  }
+
+  /// Whether it is known to be missing by choice, which is never a failure: nobody has to build a kubelet.
+  private var isLeftOut: Bool { self == .kubelet && Kubelet.path == nil }
+
+  /// What to do where it is missing: skip the test, or, in CI, fail.
+  var isSkippedWhereMissing: Bool {
+    isLeftOut || ProcessInfo.processInfo.environment["EBB_TEST_REQUIRE_ALL"] != "1"
   }
 
   private func succeeds(_ words: [String]) -> Bool {
@@ -69,7 +87,7 @@ extension Trait where Self == ConditionTrait {
     let list = requirements.map(\.text).joined(separator: ", ")
     return .enabled("needs \(list)", sourceLocation: sourceLocation) {
       guard let missing = requirements.first(where: { !Requirement.isMet($0) }) else { return true }
-      if ProcessInfo.processInfo.environment["EBB_TEST_REQUIRE_ALL"] == "1" {
+      if !missing.isSkippedWhereMissing {
         throw Unusable("EBB_TEST_REQUIRE_ALL is set, and \(missing.text) is missing")
       }
       return false

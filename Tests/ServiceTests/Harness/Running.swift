@@ -85,7 +85,8 @@ final class Running: @unchecked Sendable {
     // Tests side by side would contend for the one control socket of their mount and network namespace.
     if !namespaces.contains(.network) { all["EBB_CONTROL"] = "off" }
     all.merge(environment) { $1 }
-    let envp = all.map { Array("\($0)=\($1)".utf8) } + variables + [Array(mark.utf8)]
+    let envp =
+      all.sorted { $0.key < $1.key }.map { Array("\($0)=\($1)".utf8) } + variables + [Array(mark.utf8)]
 
     guard let first = argv.first, let program = Tool.path(String(decoding: first, as: UTF8.self)) else {
       throw Unusable("no program \(argv.first.map { String(decoding: $0, as: UTF8.self) } ?? "")")
@@ -180,10 +181,8 @@ final class Running: @unchecked Sendable {
   func waitForLine(containing text: String = "", times: Int = 1, on stream: Stream = .output) throws -> String
   {
     let found = try waitFor("a line with \"\(text)\"", on: stream) { written -> String? in
-      var lines = written.split(separator: "\n", omittingEmptySubsequences: false)
-      lines.removeLast()
-      let matching = lines.filter { text.isEmpty || $0.contains(text) }
-      return matching.count >= times ? String(matching[times - 1]) : nil
+      let matching = Output.lines(of: written).filter { text.isEmpty || $0.contains(text) }
+      return matching.count >= times ? matching[times - 1] : nil
     }
     return found
   }

@@ -51,12 +51,20 @@ final class Image: Sendable {
     try self.init(folder: folder.path)
   }
 
+  /// Builds one FROM scratch: ebb, tide, and what these instructions say.
+  convenience init(scratch instructions: String...) throws {
+    try self.init(
+      "FROM scratch\nCOPY ebb tide /\n\(instructions.joined(separator: "\n"))\n", programs: [.ebb, .tide])
+  }
+
   /// Builds it in a folder that is there, with the Dockerfile in it and these build arguments.
-  init(folder: String, dockerfile: String = "Dockerfile", arguments: [String] = []) throws {
+  init(folder: String, dockerfile: String = "Dockerfile", arguments: [String] = [], target: String? = nil)
+    throws
+  {
     name = "ebb-test/\(getpid()):\(UInt32.random(in: 0 ... .max))"
     try Docker.run(
       ["build", "--quiet", "--tag", name, "--file", "\(folder)/\(dockerfile)"]
-        + arguments.flatMap { ["--build-arg", $0] } + [folder])
+        + arguments.flatMap { ["--build-arg", $0] } + (target.map { ["--target", $0] } ?? []) + [folder])
   }
 
   deinit { _ = try? Docker.run("image", "rm", "--force", name) }
@@ -67,6 +75,12 @@ final class Container: Sendable {
   let name: String
   private let image: Image
   private let turn = Turn()
+
+  /// The options of one that has to do without nearly everything: a file system that it can write to, root,
+  /// its capabilities, a network.
+  static let bare = [
+    "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--user=65534", "--network=none",
+  ]
 
   /// Starts one.
   init(_ image: Image, options: [String] = [], command: [String] = []) throws {
@@ -83,6 +97,37 @@ final class Container: Sendable {
   /// Its own address on the bridge: behind it there is no proxy that acknowledges for a client.
   func address() throws -> String { try inspect("{{.NetworkSettings.IPAddress}}") }
 
+  /// Its first process, as this side numbers it.
+  func process() throws -> pid_t {
+    guard let pid = pid_t(try inspect("{{.State.Pid}}")), pid > 0 else {
+      throw Unusable("the container does not run")
+    }
+    return pid
+  }
+
+  /// Runs a command in it, and waits for its end.
+  func exec(_ command: String..., options: [String] = []) throws -> (exit: Exit, run: Running) {
+    let run = try Docker.start(["exec"] + options + [name] + command)
+    return (try run.finish(), run)
+  }
+
+  /// What the engine tells of it.
+  func events() throws -> EngineEvents { try EngineEvents(filter: "container=\(name)") }
+
+  /// Connects to it. Its interface may be up a moment after its processes: until then there is no route.
+  func connect(_ port: UInt16, receiveBuffer: Int32? = nil) throws -> Client {
+    let address = try address()
+    var client: Client?
+    try wait(until: "there is a route to \(address)") {
+      do {
+        client = try Client(address, port, receiveBuffer: receiveBuffer)
+      } catch let refused as Client.Refused where refused.number == EHOSTUNREACH {}
+      return client != nil
+    }
+    guard let client else { throw Unusable("no connection to \(address)") }
+    return client
+  }
+
   /// What it has written to standard error.
   func errors() throws -> [String] {
     let run = try Docker.start(["logs", name])
@@ -97,7 +142,7 @@ final class Container: Sendable {
 
   /// Its processes: number in the container's own namespace, parent's there, state and command line.
   func processes() throws -> [ProcessLook] {
-    guard let first = pid_t(try inspect("{{.State.Pid}}")), first > 0 else { return [] }
+    guard let first = try? process() else { return [] }
     let space = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(first)/ns/pid")
     return ProcessLook.all.filter {
       (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\($0)/ns/pid")) == space

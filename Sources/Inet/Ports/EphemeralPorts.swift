@@ -1,0 +1,39 @@
+import Linux
+
+/// The ports that outgoing connections are given, ip(7) ip_local_port_range.
+public enum EphemeralPorts {
+  /// The range, nil where it cannot be read.
+  public static var range: ClosedRange<UInt16>? {
+    guard let text = try? File.read(CString("/proc/sys/net/ipv4/ip_local_port_range"), limit: 64) else {
+      return nil
+    }
+    let fields = text.split {
+      $0 == UInt8(ascii: "\t") || $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\n")
+    }
+    guard fields.count == 2, let low = decimal(fields[0]).flatMap({ UInt16(exactly: $0) }),
+      let high = decimal(fields[1]).flatMap({ UInt16(exactly: $0) }), low <= high
+    else { return nil }
+    return low...high
+  }
+
+  /// Whether an outgoing connection may be given this port: in the range, and not in ip_local_reserved_ports.
+  public static func contain(_ port: UInt16) -> Bool {
+    guard let range, range.contains(port) else { return false }
+    guard let text = try? File.read(CString("/proc/sys/net/ipv4/ip_local_reserved_ports"), limit: 65536)
+    else {
+      return true
+    }
+    return !isListed(port, in: text)
+  }
+
+  /// Whether a port is in a list like "8080,9000-9010".
+  static func isListed(_ port: UInt16, in list: [UInt8]) -> Bool {
+    for item in list.split(whereSeparator: { $0 == UInt8(ascii: ",") || $0 == UInt8(ascii: "\n") }) {
+      let ends = item.split(separator: UInt8(ascii: "-"))
+      guard let low = ends.first.flatMap({ decimal($0) }), let high = ends.last.flatMap({ decimal($0) })
+      else { continue }
+      if low <= UInt64(port) && UInt64(port) <= high { return true }
+    }
+    return false
+  }
+}
