@@ -410,16 +410,20 @@ struct ControlTests {
     let copy = try folder.installEbb()
     // 65534 too, although that stands for everybody from elsewhere as well.
     for user in [Self.asNobody, Self.asAnother] {
-      let network = try PrivateNetwork()
       let run = try Running(
-        user + [copy, "--control", "@one", "--", "sleep", "600"], entering: network.entry)
-      func live(_ wrapper: [String]) throws -> Running {
-        try Running(wrapper + [copy, "status", "--control", "@one"], entering: network.entry)
+        user + [copy, "--", "sleep", "600"], environment: ["EBB_CONTROL": "auto"],
+        namespaces: [.pid, .network, .mount])
+      let process = try run.main()
+      func ask(_ wrapper: [String]) throws -> Exit {
+        try Running(
+          wrapper + [copy, "status"], environment: ["EBB_CONTROL": "auto"],
+          entering: ["nsenter", "--target", "\(process)", "--pid", "--net", "--mount", "--"]
+        ).finish()
       }
-      try wait(until: "ebb can be asked") { try live([]).waitForExit() == .code(0) }
-      #expect(try live(user).finish() == .code(0))
-      let third = ["setpriv", "--reuid=64125", "--regid=64125", "--clear-groups", "--"]
-      #expect(try live(third).finish() == .code(3))
+      try wait(until: "root may ask") { try ask([]) == .code(0) }
+      #expect(try ask(user) == .code(0))
+      #expect(
+        try ask(["setpriv", "--reuid=64125", "--regid=64125", "--clear-groups", "--"]) == .code(3))
       try run.signal(SIGTERM)
       #expect(try run.finish() == .code(143))
     }
