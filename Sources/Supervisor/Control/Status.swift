@@ -18,7 +18,6 @@ struct Status {
   var name: [UInt8]
   /// The service's processes, the main one included; nil where they cannot be counted.
   var processes: Int?
-  var server: KnownServer?
   /// What the service says of itself, STATUS=.
   var says: [UInt8]?
   var origin: PortOrigin?
@@ -76,7 +75,7 @@ struct Status {
     if phase != .starting && phase != .serving && losses.notMeasured == nil {
       text.append(
         contentsOf:
-          "  since the drain began: \(losses.resets, "connection") reset, \(Int(clamping: losses.unread + losses.unacknowledged), "byte") lost\n"
+          "  since the drain began: \(losses.resets, "connection") reset, \(Int(clamping: losses.bytes), "byte") lost\n"
       )
     }
     return text
@@ -125,7 +124,7 @@ struct Status {
     add(Field("resets", isMeasured ? .number(Int64(losses.resets)) : .null), &text)
     add(
       Field(
-        "lost_bytes", isMeasured ? .number(Int64(clamping: losses.unread + losses.unacknowledged)) : .null),
+        "lost_bytes", isMeasured ? .number(Int64(clamping: losses.bytes)) : .null),
       &text)
     add(Field("signals_forwarded", counters.signalsForwarded), &text)
     add(Field("children_reaped", counters.childrenReaped), &text)
@@ -149,7 +148,6 @@ struct StatusLook {
   let process: ProcessID
   let name: [UInt8]?
   let processes: Int?
-  let server: KnownServer?
   let ports: [PortTraffic]
   let arrivals: Rate?
 }
@@ -172,7 +170,7 @@ extension Supervisor {
     return Status(
       phase: lifecycle.phase, inPhase: now - phaseSince, uptime: now - started, isReady: isReady,
       probes: probes, sinceProbed: readiness.last.map { now - $0.at }, process: service.process,
-      name: look.name ?? configuration.program.bytes, processes: look.processes, server: look.server,
+      name: look.name ?? configuration.program.bytes, processes: look.processes,
       says: readiness.saysStatus, origin: sockets.ports.origin, ports: look.ports, arrivals: look.arrivals,
       losses: sockets.losses, counters: counters)
   }
@@ -189,7 +187,7 @@ extension Supervisor {
     let look = StatusLook(
       at: now, end: now + min(max(took * 10, .milliseconds(100)), .seconds(1)), process: service.process,
       name: ProcessTable.name(of: service.process), processes: family?.count,
-      server: KnownServer(process: service.process), ports: ports, arrivals: sockets.arrivals(at: now))
+      ports: ports, arrivals: sockets.arrivals(at: now))
     lastStatusLook = look
     return look
   }

@@ -32,6 +32,12 @@ struct SocketWatch {
     /// Bytes that clients had sent and the service had not read, in those connections.
     var unread: UInt64 = 0
 
+    /// Both together.
+    var bytes: UInt64 {
+      let sum = unread.addingReportingOverflow(unacknowledged)
+      return sum.overflow ? .max : sum.partialValue
+    }
+
     enum Reason {
       /// The drain had not begun, or no port is known.
       case notListening
