@@ -53,6 +53,7 @@ public final class Supervisor {
   /// What has happened and the machine has not been told yet; the first one is being told.
   var events: [Event] = []
   var counters = Counters()
+  var lastStatusLook: StatusLook?
 
   /// Runs a service and gives back the code to exit with.
   public static func run(_ configuration: Configuration) -> UInt8 {

@@ -18,7 +18,6 @@ struct Status {
   var name: [UInt8]
   /// The service's processes, the main one included; nil where they cannot be counted.
   var processes: Int?
-  var server: KnownServer?
   /// What the service says of itself, STATUS=.
   var says: [UInt8]?
   var origin: PortOrigin?
@@ -76,7 +75,7 @@ struct Status {
     if phase != .starting && phase != .serving && losses.notMeasured == nil {
       text.append(
         contentsOf:
-          "  since the drain began: \(losses.resets, "connection") reset, \(Int(clamping: losses.unread + losses.unacknowledged), "byte") lost\n"
+          "  since the drain began: \(losses.resets, "connection") reset, \(Int(clamping: losses.bytes), "byte") lost\n"
       )
     }
     return text
@@ -125,7 +124,7 @@ struct Status {
     add(Field("resets", isMeasured ? .number(Int64(losses.resets)) : .null), &text)
     add(
       Field(
-        "lost_bytes", isMeasured ? .number(Int64(clamping: losses.unread + losses.unacknowledged)) : .null),
+        "lost_bytes", isMeasured ? .number(Int64(clamping: losses.bytes)) : .null),
       &text)
     add(Field("signals_forwarded", counters.signalsForwarded), &text)
     add(Field("children_reaped", counters.childrenReaped), &text)
@@ -140,10 +139,24 @@ struct Status {
   }
 }
 
+/// The part of a status that has to be looked for in /proc and the socket tables.
+struct StatusLook {
+  let at: Duration
+  /// Until when it is good, unless the phase changes: whoever asks more often, a thousand clients of /metrics at
+  /// once, is answered from the last one. A look may take a tenth of the time between two.
+  let end: Duration
+  let process: ProcessID
+  let name: [UInt8]?
+  let processes: Int?
+  let ports: [PortTraffic]
+  let arrivals: Rate?
+}
+
 extension Supervisor {
-  /// Looks at everything that `ebb status` tells.
+  /// Everything that `ebb status` tells. The sockets and processes are as of a moment ago, at most a
+  /// second, and never as of another phase.
   func status() -> Status {
-    sockets.findPorts()
+    let look = statusLook()
     let isReady: Bool?
     if let answer = readinessByPhase {
       if case .yes = answer { isReady = true } else { isReady = false }
@@ -156,12 +169,26 @@ extension Supervisor {
     }
     return Status(
       phase: lifecycle.phase, inPhase: now - phaseSince, uptime: now - started, isReady: isReady,
-      probes: probes,
-      sinceProbed: readiness.last.map { now - $0.at }, process: service.process,
-      name: ProcessTable.name(of: service.process) ?? configuration.program.bytes,
-      processes: (try? ProcessTable.descendants(of: .own).count) ?? nil,
-      server: KnownServer(process: service.process), says: readiness.saysStatus, origin: sockets.ports.origin,
-      ports: sockets.portTraffic(), arrivals: sockets.arrivals(at: now), losses: sockets.losses,
-      counters: counters)
+      probes: probes, sinceProbed: readiness.last.map { now - $0.at }, process: service.process,
+      name: look.name ?? configuration.program.bytes, processes: look.processes,
+      says: readiness.saysStatus, origin: sockets.ports.origin, ports: look.ports, arrivals: look.arrivals,
+      losses: sockets.losses, counters: counters)
+  }
+
+  private func statusLook() -> StatusLook {
+    let now = now
+    if let last = lastStatusLook, last.process == service.process, last.at > phaseSince, now < last.end {
+      return last
+    }
+    let family = try? ProcessTable.descendants(of: .own)
+    sockets.findPorts(of: family)
+    let ports = sockets.portTraffic()
+    let took = self.now - now
+    let look = StatusLook(
+      at: now, end: now + min(max(took * 10, .milliseconds(100)), .seconds(1)), process: service.process,
+      name: ProcessTable.name(of: service.process), processes: family?.count,
+      ports: ports, arrivals: sockets.arrivals(at: now))
+    lastStatusLook = look
+    return look
   }
 }

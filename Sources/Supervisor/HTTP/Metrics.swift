@@ -48,7 +48,7 @@ extension Status {
     if losses.notMeasured == nil {
       counter("ebb_resets_total", "Connections reset since the drain began.", UInt64(losses.resets), &text)
       counter(
-        "ebb_lost_bytes_total", "Bytes lost since the drain began.", losses.unread + losses.unacknowledged,
+        "ebb_lost_bytes_total", "Bytes lost since the drain began.", losses.bytes,
         &text)
     }
     return text

@@ -32,6 +32,12 @@ struct SocketWatch {
     /// Bytes that clients had sent and the service had not read, in those connections.
     var unread: UInt64 = 0
 
+    /// Both together.
+    var bytes: UInt64 {
+      let sum = unread.addingReportingOverflow(unacknowledged)
+      return sum.overflow ? .max : sum.partialValue
+    }
+
     enum Reason {
       /// The drain had not begun, or no port is known.
       case notListening
@@ -63,8 +69,9 @@ struct SocketWatch {
   /// Takes a port out of what can be found: ebb's own pages are served there.
   mutating func exclude(_ port: UInt16) { excluded.append(port) }
 
-  /// Looks for the service's listening sockets, unless the user named the ports.
-  mutating func findPorts() {
+  /// Looks for the service's listening sockets, unless the user named the ports. `family` is the
+  /// service's processes, where they are known already.
+  mutating func findPorts(of family: [ProcessRecord]? = nil) {
     guard ports.origin != .given else { return }
     var listeners = Listeners()
     guard (try? table.read(Listeners.query(), into: &listeners)) != nil else { return }
@@ -72,7 +79,7 @@ struct SocketWatch {
     if others.isEmpty { return }
     let found = ServicePorts.find(
       among: others, cgroup: Cgroup.own, before: listenersBefore,
-      family: (try? ProcessTable.descendants(of: .own))?.map { $0.process } ?? [])
+      family: (family ?? (try? ProcessTable.descendants(of: .own)))?.map { $0.process } ?? [])
     // Ports once found stay: a server closes its listeners when it begins to stop.
     if found.origin != nil { ports = found }
   }
