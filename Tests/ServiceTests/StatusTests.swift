@@ -147,6 +147,9 @@ struct StatusTests {
     let page = try service.get("/metrics")
     #expect(page.head.hasPrefix("HTTP/1.1 200 OK\r\n"))
     #expect(page.head.contains("\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"))
+    // The parser adds the ending to a counter without one.
+    let counters = page.body.matches(of: /# TYPE (\S+) counter\n/).map(\.output.1)
+    #expect(counters.count >= 3 && counters.allSatisfy { $0.hasSuffix("_total") })
     let parser = """
       import json, sys
       from prometheus_client.parser import text_string_to_metric_families
