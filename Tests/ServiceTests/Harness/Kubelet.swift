@@ -23,6 +23,9 @@ final class Kubelet: Sendable {
   private let port: UInt16
   // The kubelet is known as this one's, and goes with it.
   private let starting: Running
+  // Ends the kubelet when the tests' process is gone and has not done so: it was killed. A second kubelet on
+  // the same engine would end the pods of the first.
+  private let guarding: Running
 
   fileprivate init() throws {
     var template = Array("\(NSTemporaryDirectory())/ebb-node-XXXXXX".utf8CString)
@@ -30,6 +33,9 @@ final class Kubelet: Sendable {
     folder = String(cString: made)
     port = try freePort()
     starting = try Kubelet.node("start", folder, port)
+    let guarded = "tail --follow --pid=\(getpid()) /dev/null; [ ! -d $0 ] || { \"$@\"; rm -rf $0; }"
+    guarding = try Running(
+      ["sh", "-c", guarded, folder] + Kubelet.command("stop", folder, port), environment: Kubelet.environment)
     try starting.succeed("node start")
   }
 
@@ -39,10 +45,16 @@ final class Kubelet: Sendable {
     try FileManager.default.removeItem(atPath: folder)
   }
 
+  private static func command(_ command: String, _ folder: String, _ port: UInt16) -> [String] {
+    ["\(Binary.packageRoot)/.ci/node", command, folder, "\(port)"]
+  }
+
+  private static var environment: [String: String] {
+    Docker.environment.merging(["EBB_KUBELET": path ?? ""]) { $1 }
+  }
+
   private static func node(_ command: String, _ folder: String, _ port: UInt16) throws -> Running {
-    let environment = Docker.environment.merging(["EBB_KUBELET": path ?? ""]) { $1 }
-    return try Running(
-      ["\(Binary.packageRoot)/.ci/node", command, folder, "\(port)"], environment: environment)
+    try Running(Kubelet.command(command, folder, port), environment: environment)
   }
 
   /// Has it run a pod. It then is known as NAME-node.
