@@ -290,7 +290,9 @@ struct SocketsTests {
     let more = try SocketScript(
       "for _ in range(2): connect(8080)\nc = connect(8081)", in: network)
     // Those that wait to be accepted are another matter.
-    func used() throws -> [String] { try sockets(in: network).findings.filter { $0.contains("ephemeral") }.sorted() }
+    func used() throws -> [String] {
+      try sockets(in: network).findings.filter { $0.contains("ephemeral") }.sorted()
+    }
     let advice =
       "keep connections open and use them again; net.ipv4.ip_local_port_range is 30000-30019, net.ipv4.tcp_tw_reuse 0"
     #expect(
