@@ -39,6 +39,11 @@ public final class Supervisor {
   /// Connections that the last look found busy.
   var lastBusy = 0
   var lastLinger: LingerLook?
+  /// From when on the kernel's word that something has died is reason for a look.
+  var nextUnaskedLook = Duration.zero
+  /// How many connections came before the drain, noted when something else wakes us.
+  var history = TrafficHistory()
+  var toldQuiet = false
   var toldOfKill = false
   var toldResets = 0
   var forwardedJobStop = false
@@ -89,6 +94,7 @@ public final class Supervisor {
     // PID 1 is what orphans go to anyway.
     if configuration.isInit && ProcessID.own.rawValue != 1 { try ProcessControl.becomeSubreaper() }
     sockets = SocketWatch(given: configuration.ports)
+    sockets.ignore(configuration.ignoredPeers)
     sockets.noteListenersBefore()
     var plan = Plan()
     plan.grace = configuration.grace
@@ -154,6 +160,12 @@ public final class Supervisor {
     http?.tick(at: now)
     listenAsThereIsRoom()
     takeReadinessTick()
+    if !lifecycle.isAsked && history.wantsSample(at: now) { noteTraffic() }
+  }
+
+  /// Notes how many connections have been accepted by now.
+  func noteTraffic() {
+    if let count = AcceptedConnections.count { history.note(count, at: now) }
   }
 
   private func setTimer() {
