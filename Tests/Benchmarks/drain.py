@@ -1,0 +1,446 @@
+#!/usr/bin/env python3
+"""What a stop costs while a load balancer has not yet heard of it: failed requests, and time.
+
+    swift build -c release && sudo Tests/Benchmarks/drain.py
+
+Each run is a service in a network of its own, answers that take 0.3 s, and clients that come independently of
+each other (a Poisson process, seeded): 3 s of traffic, then SIGTERM to the process that a container's runtime
+would send it to; the clients send on until the removal. The grid is
+
+    nginx, tide, Python's http.server
+  x 0.5, 5, 50, 500 requests a second
+  x removal 0, 0.5, 2, 4, 8 s after SIGTERM (or after the preStop hook began)
+  x a new connection for each request, or a keep-alive pool
+  x the service alone; under tini; under dumb-init -r 15:3; under tini with `sleep 10` as its preStop hook;
+    under ebb with the defaults that it has in Kubernetes (--lame-duck-max 10s)
+
+Runs go in rounds, so that whatever else the machine does hits all of them, many side by side, since they mostly
+wait: as many as keep the processors below --busy. Needs root, nginx with its echo module, tini and dumb-init.
+
+Written to --out: drain.csv (a line a cell), drain.md (the tables), drain.svg (one stop of each kind), and to
+--raw a line of JSON a run. Exit code 1: a request failed under ebb.
+"""
+import argparse
+import collections
+import csv
+import ctypes
+import fcntl
+import json
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PORT = 8080
+SERVERS = ("nginx", "tide", "python")
+RATES = (0.5, 5, 50, 500)
+REMOVALS = (0, 0.5, 2, 4, 8)
+MODES = ("new", "keep-alive")
+WRAPPERS = ("alone", "tini", "dumb-init", "tini + sleep 10", "ebb")
+# Connections in the pool: more than twice of what is in progress on average.
+POOL = {0.5: 4, 5: 6, 50: 40, 500: 320}
+WARM_UP = 3
+
+# Measured here: processor time of a run's processes, as a part of one core.
+COST_PER_REQUEST = {"nginx": 0.00025, "tide": 0.0002, "python": 0.0012}
+COST_OF_RUN = {"nginx": 0.01, "tide": 0.005, "python": 0.03}
+
+NGINX = """
+daemon off;
+worker_processes 1;
+pid FOLDER/nginx.pid;
+error_log stderr emerg;
+load_module /usr/lib/nginx/modules/ngx_http_echo_module.so;
+events { worker_connections 4096; }
+http {
+  access_log off;
+  client_body_temp_path FOLDER/a; proxy_temp_path FOLDER/b; fastcgi_temp_path FOLDER/c;
+  uwsgi_temp_path FOLDER/d; scgi_temp_path FOLDER/e;
+  server { listen 8080 backlog=4096; location / { echo_sleep 0.3; echo done; } }
+}
+"""
+
+# As its documentation has it: no graceful stop, and a queue of five.
+PYTHON = """
+import http.server, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        time.sleep(0.3)
+        self.send_response(200)
+        self.send_header("Content-Length", "5")
+        self.end_headers()
+        self.wfile.write(b"done\\n")
+    def log_message(self, *words): pass
+http.server.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
+"""
+
+Cell = collections.namedtuple("Cell", "server rate removal mode wrapper")
+
+
+def service(server, folder, tide):
+    if server == "nginx":
+        with open(f"{folder}/nginx.conf", "w") as file:
+            file.write(NGINX.replace("FOLDER", folder))
+        return ["nginx", "-e", "stderr", "-p", folder, "-c", f"{folder}/nginx.conf"]
+    if server == "tide":
+        return [tide, "serve", "--listen", str(PORT)]
+    with open(f"{folder}/server.py", "w") as file:
+        file.write(PYTHON)
+    return ["python3", "-I", "-S", f"{folder}/server.py"]
+
+
+def wrapper(name, ebb, verbose):
+    if name == "alone":
+        return []
+    if name.startswith("tini"):
+        return ["tini", "--"]
+    if name == "dumb-init":
+        return ["dumb-init", "-r", "15:3", "--"]
+    return [ebb, "--ports", str(PORT), "--lame-duck-max", "10s", *verbose, "--"]
+
+
+# A run
+
+
+def own_network():
+    """Moves this process into a network of its own, whose loopback interface is up."""
+    if ctypes.CDLL(None, use_errno=True).unshare(0x40000000):  # CLONE_NEWNET
+        raise OSError(ctypes.get_errno(), "no network of its own: it needs root")
+    with socket.socket() as one:
+        flags = struct.pack("16sh14x", b"lo", 1)  # IFF_UP
+        fcntl.ioctl(one, 0x8914, flags)  # SIOCSIFFLAGS
+
+
+def listens():
+    for name in ("tcp", "tcp6"):
+        with open(f"/proc/self/net/{name}") as table:
+            for line in table:
+                words = line.split()
+                if words[1].endswith(f":{PORT:04X}") and words[3] == "0A":
+                    return True
+    return False
+
+
+def children():
+    with open(f"/proc/self/task/{os.getpid()}/children") as file:
+        return [int(word) for word in file.read().split()]
+
+
+def end_all():
+    """Ends what this run has left behind: its processes come to us, prctl(2)."""
+    end = time.monotonic() + 10
+    while left := children():
+        for process in left:
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+        if time.monotonic() > end:
+            break
+
+
+def run(cell, seed, options, series=False):
+    """One stop, in a process that is for it alone: what its clients saw."""
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+    own_network()
+    with tempfile.TemporaryDirectory(prefix="drain-") as folder:
+        os.chmod(folder, 0o755)
+        verbose = ["--verbose", "--log", "json"]
+        words = wrapper(cell.wrapper, options.ebb, verbose) + service(cell.server, folder, options.tide)
+        with open(f"{folder}/stderr", "w+") as errors:
+            try:
+                main = subprocess.Popen(
+                    words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, cwd=folder,
+                    start_new_session=True, env={"PATH": os.environ["PATH"], "LC_ALL": "C"})
+                end = time.monotonic() + 20
+                while not listens():
+                    if time.monotonic() > end or main.poll() is not None:
+                        errors.seek(0)
+                        raise OSError(f"{cell}: it does not listen: {errors.read()}")
+                    time.sleep(0.01)
+                load = [
+                    options.tide, "load", str(PORT), "--path", "/slow?ms=300", "--rate", str(cell.rate),
+                    "--poisson", "--seed", str(seed), "--stop", str(main.pid), "--stop-after", f"{WARM_UP}s",
+                    "--remove-after", f"{cell.removal}s", "--series" if series else "--json"]
+                if cell.mode == "keep-alive":
+                    load += ["--keep-alive", str(POOL[cell.rate])]
+                if cell.wrapper == "tini + sleep 10":
+                    load += ["--hook", "10s"]
+                told = subprocess.run(
+                    load, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=200,
+                    env={"PATH": os.environ["PATH"]}).stdout
+                result = json.loads(told)
+                result["exit"] = main.wait(timeout=5) if result["ended"] is not None else None
+                errors.seek(0)
+                text = errors.read()
+                if cell.wrapper == "ebb":
+                    result["log"] = [line for line in text.splitlines() if line.startswith("{")]
+            finally:
+                end_all()
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    result["cpu"] = round(used.ru_utime + used.ru_stime, 3)
+    return {**cell._asdict(), "seed": seed, **result}
+
+
+def forked(cell, seed, options, path, series=False):
+    """Starts a run in a process of its own, which writes its result to a file."""
+    process = os.fork()
+    if process:
+        return process
+    code = 1
+    try:
+        os.setpgid(0, 0)
+        result = run(cell, seed, options, series)
+        with open(f"{path}.new", "w") as file:
+            json.dump(result, file)
+        os.rename(f"{path}.new", path)
+        code = 0
+    except BaseException as error:  # Nothing of the parent's may run here.
+        print(f"{cell}: {error!r}", file=sys.stderr, flush=True)
+    finally:
+        os._exit(code)
+
+
+class Processors:
+    """How busy the machine is, as a part of all of its processors."""
+
+    def __init__(self):
+        self.last = self.look()
+        self.busy = 0.0
+
+    @staticmethod
+    def look():
+        with open("/proc/stat") as file:
+            numbers = [int(word) for word in file.readline().split()[1:9]]
+        return sum(numbers), numbers[3] + numbers[4]
+
+    def update(self):
+        now = self.look()
+        total, idle = now[0] - self.last[0], now[1] - self.last[1]
+        if total > 50:
+            self.busy = 1 - idle / total
+            self.last = now
+        return self.busy
+
+
+def weight(cell):
+    return COST_OF_RUN[cell.server] + cell.rate * COST_PER_REQUEST[cell.server]
+
+
+def run_all(jobs, options):
+    """Runs (cell, seed) side by side, and yields each result."""
+    folder = tempfile.mkdtemp(prefix="drain-results-")
+    processors = Processors()
+    room = options.busy * os.cpu_count()
+    running = {}
+    waiting = collections.deque(jobs)
+    total, done = len(waiting), 0
+    deadline = time.monotonic() + options.minutes * 60
+    told = time.monotonic()
+    try:
+        while running or waiting:
+            busy = processors.update()
+            if waiting and time.monotonic() > deadline:
+                print(f"time is up: {len(waiting)} of {total} runs are left out", flush=True)
+                waiting.clear()
+            while waiting and len(running) < options.most:
+                used = sum(weight(cell) for cell, _, _ in running.values())
+                if running and (busy > options.busy + 0.1 or used + weight(waiting[0][0]) > room):
+                    break
+                cell, seed = waiting.popleft()
+                path = f"{folder}/{total - len(waiting)}"
+                running[forked(cell, seed, options, path)] = (cell, seed, path)
+            if time.monotonic() > told + 30:
+                told = time.monotonic()
+                print(f"{done} of {total} runs, {len(running)} under way, {busy:.0%} busy", flush=True)
+            try:
+                process, _ = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                process = 0
+            if not process:
+                time.sleep(0.05)
+                continue
+            cell, seed, path = running.pop(process)
+            done += 1
+            if os.path.exists(path):
+                with open(path) as file:
+                    yield json.load(file)
+                os.unlink(path)
+    finally:
+        for process in running:
+            os.kill(process, signal.SIGTERM)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# The results
+
+
+def key(result):
+    return Cell(*(result[name] for name in Cell._fields))
+
+
+def spread(values):
+    values = [value for value in values if value is not None]
+    return statistics.median(values) if values else None
+
+
+def sum_up(results):
+    """A row a cell, of all of its runs."""
+    cells = collections.defaultdict(list)
+    for result in results:
+        cells[key(result)].append(result)
+    rows = []
+    for cell, runs in sorted(cells.items(), key=lambda item: tuple(map(str, item[0]))):
+        row = cell._asdict()
+        row["runs"] = len(runs)
+        row["requests"] = sum(one["requests"] for one in runs)
+        row["failed"] = sum(one["failed"] for one in runs)
+        row["runs_with_failures"] = sum(one["failed"] > 0 for one in runs)
+        for kind in ("refused", "reset", "unanswered", "short", "timed_out", "error", "bad"):
+            row[kind] = sum(one[kind] for one in runs)
+        row["stop_median_s"] = spread(one["ended"] for one in runs)
+        row["stop_max_s"] = max((one["ended"] for one in runs if one["ended"] is not None), default=None)
+        row["after_last_answer_median_s"] = spread(
+            one["ended"] - max(one["last_answer"], 0) for one in runs
+            if one["ended"] is not None and one["last_answer"] is not None)
+        rows.append(row)
+    return rows
+
+
+def write_csv(rows, path):
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({
+                name: f"{value:.3f}" if isinstance(value, float) and name.endswith("_s") else value
+                for name, value in row.items()})
+
+
+def select(rows, **wanted):
+    return [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+
+
+def figure(rows):
+    """Failed of all requests, and the median of the cells' medians of the time to stop."""
+    if not rows:
+        return "–"
+    failed, requests = sum(row["failed"] for row in rows), sum(row["requests"] for row in rows)
+    times = [row["stop_median_s"] for row in rows if row["stop_median_s"] is not None]
+    share = "0" if failed == 0 else f"{failed:,} of {requests:,}"
+    return f"{share}, {statistics.median(times):.1f} s" if times else share
+
+
+def table(heads, lines):
+    text = "| " + " | ".join(heads) + " |\n|" + " --- |" * len(heads) + "\n"
+    return text + "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def markdown(rows):
+    total = sum(row["requests"] for row in rows)
+    runs = {name: {row["runs"] for row in select(rows, wrapper=name)} for name in WRAPPERS}
+    counts = ", ".join(
+        f"{name}: {min(some)}" + (f" to {max(some)}" if len(some) > 1 else "")
+        for name, some in runs.items() if some)
+    text = (
+        "# What a stop costs\n\n"
+        "Written by `Tests/Benchmarks/drain.py`, which says how it is done. Each figure: failed of all requests, "
+        "and the median time\nfrom SIGTERM (or from the beginning of the preStop hook) to the end of the "
+        f"process that was signalled. {total:,} requests. Runs of each cell:\n{counts}.\n\n"
+        "## By removal\n\nAll servers, rates, new connections and keep-alive together.\n\n")
+    heads = ["removal after"] + [f"{one:g} s" for one in REMOVALS]
+    text += table(heads, [
+        [name] + [figure(select(rows, wrapper=name, removal=one)) for one in REMOVALS] for name in WRAPPERS])
+    for server in SERVERS:
+        for mode in MODES:
+            text += f"\n## {server}, {'a new connection for each request' if mode == 'new' else 'keep-alive'}\n\n"
+            lines = []
+            for rate in RATES:
+                for name in WRAPPERS:
+                    some = [
+                        figure(select(rows, server=server, mode=mode, rate=rate, wrapper=name, removal=one))
+                        for one in REMOVALS]
+                    lines.append([f"{rate:g} a second", name] + some)
+            text += table(["rate"] + heads, lines)
+    mine = select(rows, wrapper="ebb")
+    text += "\n## The silence\n\nUnder ebb: the median time from the last answer (or SIGTERM) to the end.\n\n"
+    text += table(heads, [
+        [f"{rate:g} a second"] + [
+            f"{spread(row['after_last_answer_median_s'] for row in some):.1f} s"
+            if (some := select(mine, rate=rate, removal=one)) else "–" for one in REMOVALS]
+        for rate in RATES])
+    return text
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ebb", default=f"{ROOT}/.build/release/ebb")
+    parser.add_argument("--tide", default=f"{ROOT}/.build/release/tide")
+    parser.add_argument("--out", default=f"{ROOT}/Tests/Benchmarks/results")
+    parser.add_argument("--raw", help="a line of JSON a run is added to this file")
+    parser.add_argument("--again", action="store_true", help="run nothing: sum up what --raw has")
+    parser.add_argument("--runs", type=int, default=20, help="of each cell under ebb")
+    parser.add_argument("--other-runs", type=int, default=3, help="of each other cell")
+    parser.add_argument("--only", default="", help="an expression for cells such as 'python 50 2 new ebb'")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--busy", type=float, default=0.7, help="how busy the processors may be (0.7)")
+    parser.add_argument("--most", type=int, default=60, help="runs side by side")
+    parser.add_argument("--minutes", type=float, default=1000, help="begin no new run after so long")
+    options = parser.parse_args()
+    if os.geteuid() != 0 and not options.again:
+        sys.exit("it needs root")
+
+    cells = [
+        Cell(*words) for words in
+        ((s, r, d, m, w) for s in SERVERS for r in RATES for d in REMOVALS for m in MODES for w in WRAPPERS)]
+    wanted = [
+        cell for cell in cells
+        if re.search(options.only, f"{cell.server} {cell.rate:g} {cell.removal:g} {cell.mode} {cell.wrapper}")]
+    rng = random.Random(options.seed)
+    jobs = []
+    for number in range(max(options.runs, options.other_runs)):
+        round_ = [
+            cell for cell in wanted if number < (options.runs if cell.wrapper == "ebb" else options.other_runs)]
+        rng.shuffle(round_)
+        # The same arrivals for every wrapper.
+        jobs += [(cell, options.seed * 1000 + number) for cell in round_]
+
+    raw = open(options.raw, "a+") if options.raw else None
+    results = []
+    if raw:
+        raw.seek(0)
+        results = [json.loads(line) for line in raw]
+    if not options.again:
+        began = time.monotonic()
+        for result in run_all(jobs, options):
+            results.append(result)
+            if raw:
+                raw.write(json.dumps(result) + "\n")
+                raw.flush()
+            if result["wrapper"] == "ebb" and result["failed"]:
+                kinds = {one["failure"] for one in result["failures"]}
+                print(f"failed under ebb: {key(result)}, seed {result['seed']}: {result['failed']} {kinds}", flush=True)
+        print(f"{len(results)} runs, {time.monotonic() - began:.0f} s", flush=True)
+    for one in results:
+        one.pop("log", None)
+    rows = sum_up(results)
+    os.makedirs(options.out, exist_ok=True)
+    write_csv(rows, f"{options.out}/drain.csv")
+    text = markdown(rows)
+    with open(f"{options.out}/drain.md", "w") as file:
+        file.write(text)
+    print(text.split("\n## ")[1])
+    return 1 if sum(row["failed"] for row in select(rows, wrapper="ebb")) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
