@@ -116,6 +116,13 @@ static int shared_socket(uint16_t port) {
   return -1;
 }
 
+uint16_t clinux_local_port(int fd) {
+  struct sockaddr_in6 address;
+  socklen_t size = sizeof address;
+  // The port of an IPv4 address is in the same place.
+  return getsockname(fd, (struct sockaddr *)&address, &size) == 0 ? ntohs(address.sin6_port) : 0;
+}
+
 int clinux_shared_port(uint16_t *port) {
   struct sockaddr_in address;
   socklen_t size = sizeof address;

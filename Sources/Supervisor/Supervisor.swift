@@ -39,6 +39,11 @@ public final class Supervisor {
   /// Connections that the last look found busy.
   var lastBusy = 0
   var lastLinger: LingerLook?
+  /// From when on the kernel's word that something has died is reason for a look.
+  var nextUnaskedLook = Duration.zero
+  /// What the lame duck has seen to arrive.
+  var arrived: (connections: UInt64, requests: UInt64) = (0, 0)
+  var toldQuiet = false
   var toldOfKill = false
   var toldResets = 0
   var forwardedJobStop = false
@@ -89,6 +94,7 @@ public final class Supervisor {
     // PID 1 is what orphans go to anyway.
     if configuration.isInit && ProcessID.own.rawValue != 1 { try ProcessControl.becomeSubreaper() }
     sockets = SocketWatch(given: configuration.ports)
+    sockets.ignore(configuration.ignoredPeers)
     sockets.noteListenersBefore()
     var plan = Plan()
     plan.grace = configuration.grace

@@ -1,10 +1,11 @@
+import Inet
 import Linux
 import Supervisor
 
 /// The options of `ebb run`.
 enum RunOptions: CommandOption {
   case ports, readyWhen, readyWhileDraining, stopSignal, drainOn, rewrite, group, single
-  case lameDuck, lameDuckMax, busyMax, lingerMax, grace, onDrain
+  case lameDuck, lameDuckMax, quietChance, ignorePeer, busyMax, lingerMax, grace, onDrain
   case mapExit, parentDeathSignal, noSubreaper, warnOnReap
   case http, httpDrain, httpDrainAddress, control, log, verbose, quiet, terminationLog
 
@@ -22,6 +23,8 @@ enum RunOptions: CommandOption {
     case .single: "single"
     case .lameDuck: "lame-duck"
     case .lameDuckMax: "lame-duck-max"
+    case .quietChance: "quiet-chance"
+    case .ignorePeer: "ignore-peer"
     case .busyMax: "busy-max"
     case .lingerMax: "linger-max"
     case .grace: "grace"
@@ -53,6 +56,8 @@ enum RunOptions: CommandOption {
     case .rewrite: "A:B,..."
     case .lameDuck: "auto|D"
     case .lameDuckMax, .busyMax, .lingerMax, .grace: "D"
+    case .quietChance: "P"
+    case .ignorePeer: "ADDR[/BITS]"
     case .onDrain: "CMD"
     case .mapExit: "A=B,..."
     case .parentDeathSignal: "SIG"
@@ -79,6 +84,8 @@ enum RunOptions: CommandOption {
     case .single: "signal its main process alone (the default)"
     case .lameDuck: "how long to serve on before the stop signal (auto)"
     case .lameDuckMax: "the most that auto may take (10s in Kubernetes, else 0s)"
+    case .quietChance: "how often auto may take the traffic for gone while it is not (0.001)"
+    case .ignorePeer: "connections from there are no traffic: a platform's probes; repeatable"
     case .busyMax: "how long busy connections may hold off the stop signal (5s; 2s for a known server)"
     case .lingerMax: "how long to wait for peers to acknowledge the last bytes (5s; 0 on the host's network)"
     case .grace: "the whole stop; what is left is killed just before its end (none)"
@@ -102,7 +109,7 @@ enum RunOptions: CommandOption {
     case .quiet: .verbose
     case .ports, .readyWhen, .readyWhileDraining, .http, .httpDrain, .httpDrainAddress, .control, .stopSignal,
       .drainOn, .rewrite, .lameDuck,
-      .lameDuckMax, .busyMax, .lingerMax, .grace,
+      .lameDuckMax, .quietChance, .ignorePeer, .busyMax, .lingerMax, .grace,
       .onDrain,
       .mapExit, .parentDeathSignal, .noSubreaper, .warnOnReap, .log, .terminationLog:
       nil
@@ -183,6 +190,15 @@ enum RunOptions: CommandOption {
     case .lameDuck:
       configuration.lameDuck = value == "auto" ? nil : try Values.duration(value, source, orAuto: true)
     case .lameDuckMax: configuration.lameDuckMax = try Values.duration(value, source)
+    case .quietChance:
+      guard let chance = Values.chance(value) else { throw wrong("a chance from 0.000001 to 1, like 0.001") }
+      configuration.quietChance = chance
+    case .ignorePeer:
+      guard let peers = PeerRange(value.bytes) else {
+        throw wrong("an address or a network, like 10.0.0.1, 10.0.0.0/8 or 2001:db8::/32")
+      }
+      guard configuration.ignoredPeers.count < 16 else { throw wrong("16 of them at most") }
+      configuration.ignoredPeers.append(peers)
     case .busyMax: configuration.busyMax = try Values.duration(value, source)
     case .lingerMax: configuration.lingerMax = try Values.duration(value, source)
     case .grace:

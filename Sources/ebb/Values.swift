@@ -1,3 +1,4 @@
+import Lifecycle
 import Linux
 import Supervisor
 
@@ -67,6 +68,19 @@ enum Values {
         expected: orAuto ? "auto or a time, like 250ms, 10s or 2m" : "a time, like 250ms, 10s or 2m")
     }
     return duration
+  }
+
+  /// "0.001": from a millionth to 1.
+  static func chance(_ text: CString) -> QuietChance? {
+    let parts = text.bytes.split(separator: UInt8(ascii: "."), maxSplits: 1, omittingEmptySubsequences: false)
+    guard let whole = decimal(parts[0]), whole <= 1 else { return nil }
+    var millionths = whole * 1_000_000
+    if parts.count == 2 {
+      guard (1...6).contains(parts[1].count), var fraction = decimal(parts[1]) else { return nil }
+      for _ in parts[1].count..<6 { fraction *= 10 }
+      millionths += fraction
+    }
+    return UInt32(exactly: millionths).flatMap { QuietChance(millionths: $0) }
   }
 
   /// "9100", "127.0.0.1:9100", "[::1]:9100".

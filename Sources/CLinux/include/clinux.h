@@ -159,6 +159,8 @@ int clinux_enter_network_namespace(int fd);
 // bind(2) of a netlink socket to an address of the kernel's choice.
 int clinux_bind_netlink(int fd);
 
+// The port that an internet socket is bound to; 0 where it is none.
+uint16_t clinux_local_port(int fd);
 // A TCP socket on a port of the kernel's choice that others may share, SO_REUSEPORT; -1 with errno.
 int clinux_shared_port(uint16_t *port);
 // On every processor that we may run on (up to 1,024): makes a TCP socket on that shared port and closes it.

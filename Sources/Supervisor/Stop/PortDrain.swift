@@ -21,12 +21,15 @@ public struct PortDrain {
   public func run(until end: Duration?, _ say: (Text) -> Void) throws(Errno) -> Bool {
     var plan = Plan()
     plan.lameDuck = lameDuck ?? lameDuckMax ?? Platform.lameDuckMax
+    if lameDuck == nil { plan.quietChance = .standard }
     if let busyMax { plan.busyMax = busyMax }
     var lifecycle = Lifecycle(plan: plan)
     var watch = SocketWatch(given: ports)
     let began = MonotonicClock.now
     // A table that cannot be read would let everything pass for idle.
     let first = try watch.trafficOrError()
+    watch.listenForDeaths()
+    watch.beginArrivals(at: began)
     say(
       "draining: \(first.connections, "connection"), \(first.busy) busy; no supervisor, so the ports are watched"
     )
@@ -35,6 +38,13 @@ public struct PortDrain {
     while true {
       while let event = events.popLast() {
         for action in lifecycle.handle(event, at: MonotonicClock.now) where action == .look {
+          if !lifecycle.isFinishing {
+            _ = watch.takeNotices { _ in }
+            let arrivals = watch.lookAtArrivals(
+              wantsRequests: lifecycle.quiet?.wantsRequests == true, at: MonotonicClock.now)
+            events.append(.look(Look(busy: 0, lingering: 0, arrivals: arrivals)))
+            continue
+          }
           watch.followBusy()
           busy = try watch.trafficOrError().busy
           events.append(.look(Look(busy: busy, lingering: 0)))

@@ -1,0 +1,204 @@
+/// Whether the traffic has gone quiet: observations with their times in, "quiet" or "look again at" out.
+///
+/// What is counted are looks of 100 ms in which anything new arrived, not arrivals: a burst is one look or a few,
+/// however many come in it. n such looks in a time t make it likely that a silence of s is chance, if the traffic
+/// goes on as before, with (1 + s/t)^-n (n events of a Poisson process whose rate is only known from them). Every
+/// gap within the lame duck is a test, and there are m of them at most; so the silence that leaves too early no
+/// more often than `chance` over the whole drain is t·((m/chance)^(1/n) − 1).
+///
+/// The last 16 looks with traffic decide, since a rate falls as endpoints leave one by one, and all of them
+/// where that is longer, since a burst looks like a high rate. After fewer than 3 nothing can be concluded.
+public struct Quiet: Sendable {
+  /// The time between two looks, and what counts as one event.
+  public static var interval: Duration { .milliseconds(100) }
+  /// How many of the last looks with traffic decide.
+  static var window: Int { 16 }
+  /// Fewer looks with traffic than this say nothing.
+  static var fewest: Int { 3 }
+
+  /// What is to be done.
+  public enum Verdict: Equatable, Sendable {
+    /// The traffic has left.
+    case quiet
+    /// It has not, or that cannot be told yet.
+    case lookAgain(at: Duration)
+  }
+
+  private let began: Duration
+  /// The lame duck's longest time, in milliseconds.
+  private let longest: Int64
+  private let chance: QuietChance
+  /// New connections; what is left of a rate of theirs is known best.
+  private var connections = Channel()
+  /// Everything: new connections, and requests on those that are kept.
+  private var everything = Channel()
+
+  /// The traffic from a moment on.
+  public init(began: Duration, longest: Duration, chance: QuietChance) {
+    self.began = began
+    self.longest = max(1, longest.milliseconds)
+    self.chance = chance
+  }
+
+  /// Takes in what a look found, and says whether that is quiet.
+  public mutating func take(_ arrivals: Arrivals?, at now: Duration) -> Verdict {
+    let time = max(0, (now - began).milliseconds)
+    guard let arrivals else {
+      // Something may have come.
+      connections.last = time
+      everything.last = time
+      return .lookAgain(at: now + Quiet.interval)
+    }
+    if arrivals.connections > 0 { connections.note(at: time) }
+    if arrivals.connections > 0 || arrivals.requests > 0 { everything.note(at: time) }
+    if isQuiet(at: time) { return .quiet }
+    return .lookAgain(at: now + Quiet.interval)
+  }
+
+  /// Requests on kept connections matter: there have been too few new ones to judge by these alone.
+  public var wantsRequests: Bool { connections.events < Quiet.window }
+
+  /// How many looks have found something new.
+  public var looksWithTraffic: Int { everything.events }
+
+  /// The silence that means something; nil where nothing can be concluded from what was seen.
+  public var silence: Duration? { demanded.map { .milliseconds($0.silence) } }
+
+  /// For how long nothing new has come.
+  public func silent(at now: Duration) -> Duration {
+    now - began - .milliseconds(demanded?.since ?? everything.last)
+  }
+
+  private func isQuiet(at time: Int64) -> Bool {
+    guard let demanded else { return false }
+    return time - demanded.since >= demanded.silence
+  }
+
+  /// What decides: new connections where there have been enough, while kept ones go on for ever; else everything.
+  private var demanded: (since: Int64, silence: Int64)? {
+    let channel = connections.events >= Quiet.window ? connections : everything
+    guard channel.events >= Quiet.fewest else { return nil }
+    let all = silence(events: channel.events, in: channel.last)
+    let recent = channel.recent
+    return (channel.last, recent > 0 ? max(all, silence(events: Quiet.window, in: recent)) : all)
+  }
+
+  /// t·((m/chance)^(1/n) − 1), in milliseconds.
+  private func silence(events: Int, in time: Int64) -> Int64 {
+    let time = max(1, time)
+    let gaps = max(1, min(Int64(events) &* longest / time, longest / 100))
+    let root = powerOfTwo(chance.binaryLogarithm(gaps) / UInt64(events))
+    let product = UInt64(time).multipliedReportingOverflow(by: root - 65536)
+    return product.overflow ? .max : Int64(product.partialValue >> 16)
+  }
+
+  /// The looks with traffic of one kind.
+  private struct Channel {
+    var events = 0
+    /// When the last arrival was seen, in milliseconds since the beginning; in the beginning 0.
+    var last: Int64 = 0
+    /// The times of the last ones, a ring.
+    private var times = InlineArray<17, Int64>(repeating: 0)
+
+    mutating func note(at time: Int64) {
+      // One look's worth is one event, however often it is asked.
+      if events > 0 && time / 100 == last / 100 {
+        last = time
+        return
+      }
+      last = time
+      times[events % 17] = time
+      events += 1
+    }
+
+    /// The time that the last 16 took; 0 where there have not been more.
+    var recent: Int64 {
+      guard events > Quiet.window else { return 0 }
+      return last - times[events % 17]
+    }
+  }
+}
+
+/// What has arrived since the look before.
+public struct Arrivals: Equatable, Sendable {
+  /// New connections.
+  public var connections: Int
+  /// Connections that were there before, on which the client has sent something.
+  public var requests: Int
+
+  /// These.
+  public init(connections: Int, requests: Int = 0) {
+    self.connections = connections
+    self.requests = requests
+  }
+}
+
+/// How likely it may be that the traffic is taken for gone while it is not, in millionths.
+public struct QuietChance: Equatable, Sendable {
+  /// 1 to 1,000,000.
+  public let millionths: UInt32
+
+  /// So many millionths; nil where that is no chance.
+  public init?(millionths: UInt32) {
+    guard (1...1_000_000).contains(millionths) else { return nil }
+    self.millionths = millionths
+  }
+
+  private init() { millionths = 1000 }
+
+  /// One in a thousand.
+  public static var standard: QuietChance { QuietChance() }
+
+  /// log2(count / chance) in 65536ths, for a count from 1 to some billions.
+  func binaryLogarithm(_ count: Int64) -> UInt64 {
+    logarithmToBase2(UInt64(min(max(1, count), 1 << 40)) * 1_000_000 / UInt64(millionths))
+  }
+}
+
+/// log2 of a number from 1 on, in 65536ths: a bit of the fraction for every squaring.
+func logarithmToBase2(_ number: UInt64) -> UInt64 {
+  let whole = 63 - UInt64(max(number, 1).leadingZeroBitCount)
+  // From 1 to 2, with 31 bits behind the point.
+  var mantissa = whole > 31 ? number >> (whole - 31) : max(number, 1) << (31 - whole)
+  var result = whole
+  for _ in 0..<16 {
+    mantissa = (mantissa * mantissa) >> 31
+    result <<= 1
+    if mantissa >> 32 != 0 {
+      mantissa >>= 1
+      result |= 1
+    }
+  }
+  return result
+}
+
+/// 2^(x/65536) in 65536ths, for x up to 47·65536; more is that.
+func powerOfTwo(_ exponent: UInt64) -> UInt64 {
+  let whole = exponent >> 16
+  if whole > 46 { return 1 << 62 }
+  // The square roots of 2, one after the other, each with 30 bits behind the point.
+  var root: UInt64 = 1_518_500_250
+  var result: UInt64 = 1 << 30
+  for bit in 0..<16 {
+    if exponent >> UInt64(15 - bit) & 1 != 0 { result = (result * root) >> 30 }
+    root = squareRoot(root)
+  }
+  return whole > 14 ? result << (whole - 14) : result >> (14 - whole)
+}
+
+/// The square root of a number from 1 to 2 with 30 bits behind the point, in the same manner.
+private func squareRoot(_ number: UInt64) -> UInt64 {
+  // Newton's steps from above; from a number so near to its root four of them are exact.
+  let square = number << 30
+  var root = number
+  for _ in 0..<5 { root = (root + square / root) / 2 }
+  return root
+}
+
+extension Duration {
+  /// Whole milliseconds, within some hundred years.
+  var milliseconds: Int64 {
+    let (seconds, attoseconds) = components
+    return min(max(seconds, -1 << 40), 1 << 40) * 1000 + attoseconds / 1_000_000_000_000_000
+  }
+}
