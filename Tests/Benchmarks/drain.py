@@ -52,8 +52,8 @@ POOL = {0.5: 4, 5: 6, 50: 40, 500: 320}
 WARM_UP = 3
 
 # Measured here: processor time of a run's processes, as a part of one core.
-COST_PER_REQUEST = {"nginx": 0.00025, "tide": 0.0002, "python": 0.0012}
-COST_OF_RUN = {"nginx": 0.01, "tide": 0.005, "python": 0.03}
+COST_PER_REQUEST = {"nginx": 0.0002, "tide": 0.0002, "python": 0.0008}
+COST_OF_RUN = {"nginx": 0.01, "tide": 0.01, "python": 0.02}
 
 NGINX = """
 daemon off;
@@ -242,7 +242,7 @@ def run_all(jobs, options):
     processors = Processors()
     room = options.busy * os.cpu_count()
     running = {}
-    waiting = collections.deque(jobs)
+    waiting = list(jobs)
     total, done = len(waiting), 0
     deadline = time.monotonic() + options.minutes * 60
     told = time.monotonic()
@@ -253,10 +253,15 @@ def run_all(jobs, options):
                 print(f"time is up: {len(waiting)} of {total} runs are left out", flush=True)
                 waiting.clear()
             while waiting and len(running) < options.most:
-                used = sum(weight(cell) for cell, _, _ in running.values())
-                if running and (busy > options.busy + 0.1 or used + weight(waiting[0][0]) > room):
+                if running and busy > options.busy + 0.1:
                     break
-                cell, seed = waiting.popleft()
+                left = room - sum(weight(cell) for cell, _, _ in running.values())
+                # The first that there is room for: the heavy ones of a round must not hold up the others.
+                fits = (index for index, job in enumerate(waiting[:200]) if not running or weight(job[0]) <= left)
+                index = next(fits, None)
+                if index is None:
+                    break
+                cell, seed = waiting.pop(index)
                 path = f"{folder}/{total - len(waiting)}"
                 running[forked(cell, seed, options, path)] = (cell, seed, path)
             if time.monotonic() > told + 30:
@@ -405,6 +410,7 @@ def main():
     wanted = [
         cell for cell in cells
         if re.search(options.only, f"{cell.server} {cell.rate:g} {cell.removal:g} {cell.mode} {cell.wrapper}")]
+    traffic = sorted({cell[:4] for cell in cells}, key=str)
     rng = random.Random(options.seed)
     jobs = []
     for number in range(max(options.runs, options.other_runs)):
@@ -412,7 +418,7 @@ def main():
             cell for cell in wanted if number < (options.runs if cell.wrapper == "ebb" else options.other_runs)]
         rng.shuffle(round_)
         # The same arrivals for every wrapper.
-        jobs += [(cell, options.seed * 1000 + number) for cell in round_]
+        jobs += [(cell, 1000 * (options.seed * 1000 + traffic.index(cell[:4])) + number) for cell in round_]
 
     raw = open(options.raw, "a+") if options.raw else None
     results = []
