@@ -40,7 +40,8 @@ struct Arrivals {
     count += 1
     guard let bursts else { return .nanoseconds(Int64(active)) }
     let on = bursts.on.inNanoseconds
-    let cycles = (active / on).rounded(.down)
+    // Whole cycles: cut off by way of an integer, which needs no mathematical library.
+    let cycles = Double(Int64(active / on))
     return .nanoseconds(Int64(active + cycles * bursts.off.inNanoseconds))
   }
 }

@@ -218,7 +218,8 @@ final class Demo {
     traffic.path = Demo.bytes("/slow?ms=300")
     traffic.arrival = .open(rate: 50, isPoisson: false, bursts: nil)
     let report: (Text) -> Void = { [timeline] in timeline.add(.failure, $0) }
-    let clients = LoadClient(traffic, in: loop, source: Source.traffic, record: LoadRecord(began: loop.now, report: report))
+    let clients = LoadClient(
+      traffic, in: loop, source: Source.traffic, record: LoadRecord(began: loop.now, report: report))
     self.clients = clients
 
     var idle = LoadOptions(target: address)
@@ -226,7 +227,8 @@ final class Demo {
     idle.requests = Demo.idleConnections
     idle.holds = true
     idle.timeout = .seconds(60)
-    let idleClients = LoadClient(idle, in: loop, source: Source.idle, record: LoadRecord(began: loop.now, report: report))
+    let idleClients = LoadClient(
+      idle, in: loop, source: Source.idle, record: LoadRecord(began: loop.now, report: report))
     self.idleClients = idleClients
 
     timeline.add(

@@ -246,7 +246,8 @@ final class LoadClient {
   }
 
   private func count(
-    _ outcome: Exchange.Outcome, number: Int, began: Duration, answered: Duration? = nil, isReused: Bool = false
+    _ outcome: Exchange.Outcome, number: Int, began: Duration, answered: Duration? = nil,
+    isReused: Bool = false
   ) {
     switch outcome {
     case .answered:
@@ -258,7 +259,8 @@ final class LoadClient {
       stopSending()
     case .failed(let failure, let why):
       record.failed(
-        FailedRequest(failure: failure, why: why, at: loop.now, began: began, isReused: isReused), number: number)
+        FailedRequest(failure: failure, why: why, at: loop.now, began: began, isReused: isReused),
+        number: number)
     }
   }
 

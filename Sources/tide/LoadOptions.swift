@@ -131,7 +131,9 @@ struct LoadOptions {
     if balancers > 1 && requests != nil {
       throw UsageError(text: "load: expected --requests or --balancers, not both")
     }
-    if stopAfter != nil && stops == nil { throw UsageError(text: "load: --stop-after: expected --stop with it") }
+    if stopAfter != nil && stops == nil {
+      throw UsageError(text: "load: --stop-after: expected --stop with it")
+    }
     // With a stop, its removal is the end.
     if duration == nil && requests == nil && stops == nil { duration = .seconds(10) }
     // One that holds waits for a stop, which may take its time.

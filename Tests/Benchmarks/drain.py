@@ -253,9 +253,9 @@ def run_all(jobs, options):
                 print(f"time is up: {len(waiting)} of {total} runs are left out", flush=True)
                 waiting.clear()
             while waiting and len(running) < options.most:
-                if running and busy > options.busy + 0.1:
-                    break
-                left = room - sum(weight(cell) for cell, _, _ in running.values())
+                # Where others use the machine as well, a third of it.
+                left = room / (3 if busy > options.busy + 0.1 else 1)
+                left -= sum(weight(cell) for cell, _, _ in running.values())
                 # The first that there is room for: the heavy ones of a round must not hold up the others.
                 fits = (index for index, job in enumerate(waiting[:200]) if not running or weight(job[0]) <= left)
                 index = next(fits, None)
