@@ -269,7 +269,9 @@ public struct Lifecycle: Sendable {
     drainCommandRuns = plan.hasDrainCommand
     if plan.lameDuck > .zero {
       let end = limitedBeforeStop(now + plan.lameDuck)
-      quiet = plan.quietChance.map { Quiet(began: now, longest: end - now, chance: $0) }
+      quiet = plan.quietChance.map {
+        Quiet(began: now, longest: end - now, chance: $0, gap: plan.history?.gap)
+      }
       state = .lameDuck(end: end, nextLook: quiet == nil ? end : min(end, now + Quiet.interval))
       return [.beginDrain]
     }

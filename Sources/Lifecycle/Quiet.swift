@@ -7,7 +7,9 @@
 /// more often than `chance` over the whole drain is t·((m/chance)^(1/n) − 1).
 ///
 /// The last 16 looks with traffic decide, since a rate falls as endpoints leave one by one, and all of them
-/// where that is longer, since a burst looks like a high rate. After fewer than 3 nothing can be concluded.
+/// where that is longer, since a burst looks like a high rate. After fewer than 3 nothing can be concluded,
+/// unless the time before the drain is known (``TrafficHistory``): then it is as if 16 looks of that had been
+/// seen, and no silence shorter than theirs means anything.
 public struct Quiet: Sendable {
   /// The time between two looks, and what counts as one event.
   public static var interval: Duration { .milliseconds(100) }
@@ -33,11 +35,20 @@ public struct Quiet: Sendable {
   /// Everything: new connections, and requests on those that are kept.
   private var everything = Channel()
 
-  /// The traffic from a moment on.
-  public init(began: Duration, longest: Duration, chance: QuietChance) {
+  /// The least silence that means something, in milliseconds, as the time before the drain tells.
+  private var least: Int64 = 0
+
+  /// The traffic from a moment on; `gap` is the mean time between two looks with traffic before it, where that
+  /// is known.
+  public init(began: Duration, longest: Duration, chance: QuietChance, gap: Duration? = nil) {
     self.began = began
     self.longest = max(1, longest.milliseconds)
     self.chance = chance
+    if let gap {
+      connections = Channel(gap: gap.milliseconds)
+      everything = connections
+      least = silence(events: Quiet.window, in: connections.recent)
+    }
   }
 
   /// Takes in what a look found, and says whether that is quiet.
@@ -56,7 +67,7 @@ public struct Quiet: Sendable {
   }
 
   /// Requests on kept connections matter: there have been too few new ones to judge by these alone.
-  public var wantsRequests: Bool { connections.events < Quiet.window }
+  public var wantsRequests: Bool { !connections.isKnown }
 
   /// How many looks have found something new.
   public var looksWithTraffic: Int { everything.events }
@@ -76,18 +87,24 @@ public struct Quiet: Sendable {
 
   /// What decides: new connections where there have been enough, while kept ones go on for ever; else everything.
   private var demanded: (since: Int64, silence: Int64)? {
-    let channel = connections.events >= Quiet.window ? connections : everything
-    guard channel.events >= Quiet.fewest else { return nil }
-    let all = silence(events: channel.events, in: channel.last)
-    let recent = channel.recent
-    return (channel.last, recent > 0 ? max(all, silence(events: Quiet.window, in: recent)) : all)
+    let channel = connections.isKnown ? connections : everything
+    guard channel.hasHistory || channel.events >= Quiet.fewest else { return nil }
+    var longest = least
+    if !channel.hasHistory || channel.events > Quiet.window {
+      longest = max(longest, silence(events: channel.events, in: channel.last))
+    }
+    if channel.hasHistory || channel.events > Quiet.window {
+      longest = max(longest, silence(events: Quiet.window, in: channel.recent))
+    }
+    return (channel.last, longest)
   }
 
   /// t·((m/chance)^(1/n) − 1), in milliseconds.
   private func silence(events: Int, in time: Int64) -> Int64 {
     let time = max(1, time)
     let gaps = max(1, min(Int64(events) &* longest / time, longest / 100))
-    let root = powerOfTwo(chance.binaryLogarithm(gaps) / UInt64(events))
+    // Twice, since either of the two kinds may be mistaken.
+    let root = powerOfTwo(chance.binaryLogarithm(2 * gaps) / UInt64(events))
     let product = UInt64(time).multipliedReportingOverflow(by: root - 65536)
     return product.overflow ? .max : Int64(product.partialValue >> 16)
   }
@@ -97,25 +114,32 @@ public struct Quiet: Sendable {
     var events = 0
     /// When the last arrival was seen, in milliseconds since the beginning; in the beginning 0.
     var last: Int64 = 0
-    /// The times of the last ones, a ring.
-    private var times = InlineArray<17, Int64>(repeating: 0)
+    /// The times of the last 17, a ring.
+    private var times = [Int64](repeating: 0, count: 17)
+    let hasHistory: Bool
+
+    init() { hasHistory = false }
+
+    /// One in which there was one every `gap` before.
+    init(gap: Int64) {
+      hasHistory = true
+      for index in 0..<17 { times[index] = Int64(index - 16) * gap }
+    }
+
+    /// Whether there were enough to go by these alone.
+    var isKnown: Bool { hasHistory || events >= Quiet.window }
 
     mutating func note(at time: Int64) {
       // One look's worth is one event, however often it is asked.
-      if events > 0 && time / 100 == last / 100 {
-        last = time
-        return
-      }
+      let isSame = events > 0 && time / 100 == last / 100
       last = time
+      if isSame { return }
       times[events % 17] = time
       events += 1
     }
 
-    /// The time that the last 16 took; 0 where there have not been more.
-    var recent: Int64 {
-      guard events > Quiet.window else { return 0 }
-      return last - times[events % 17]
-    }
+    /// The time that the last 16 took.
+    var recent: Int64 { last - times[events % 17] }
   }
 }
 

@@ -41,8 +41,8 @@ public final class Supervisor {
   var lastLinger: LingerLook?
   /// From when on the kernel's word that something has died is reason for a look.
   var nextUnaskedLook = Duration.zero
-  /// What the lame duck has seen to arrive.
-  var arrived: (connections: UInt64, requests: UInt64) = (0, 0)
+  /// How many connections came before the drain, noted when something else wakes us.
+  var history = TrafficHistory()
   var toldQuiet = false
   var toldOfKill = false
   var toldResets = 0
@@ -160,6 +160,12 @@ public final class Supervisor {
     http?.tick(at: now)
     listenAsThereIsRoom()
     takeReadinessTick()
+    if !lifecycle.isAsked && history.wantsSample(at: now) { noteTraffic() }
+  }
+
+  /// Notes how many connections have been accepted by now.
+  func noteTraffic() {
+    if let count = AcceptedConnections.count { history.note(count, at: now) }
   }
 
   private func setTimer() {

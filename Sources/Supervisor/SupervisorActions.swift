@@ -55,9 +55,11 @@ extension Supervisor {
     let longest = configuration.lameDuckMax ?? Platform.lameDuckMax
     lifecycle.plan.lameDuck = configuration.lameDuck ?? longest
     lifecycle.plan.quietChance = configuration.lameDuck == nil ? configuration.quietChance : nil
+    if history.wantsSample(at: now, spacing: .seconds(1)) { noteTraffic() }
     lifecycle.plan.busyMax =
       configuration.busyMax ?? (knownServer?.finishesRequests == true ? .seconds(2) : .seconds(5))
     sockets.findPorts()
+    lifecycle.plan.history = sockets.hasNamespaceForItself() ? history : nil
   }
 
   func beginDrain() {
@@ -77,12 +79,15 @@ extension Supervisor {
     if let traffic {
       text.append(contentsOf: "; \(traffic.connections, "connection"), \(traffic.busy) busy")
     }
+    let rate = lifecycle.plan.history?.rate.map { Rate(count: $0, in: .seconds(1000)) }
+    if let rate { text.append(contentsOf: ", \(rate) new a second") }
     say(
       .phases, "draining", text,
       [
         beganWith.map { Field("signal", $0) } ?? Field("signal", .null),
         Field("connections", traffic.map { .number(Int64($0.connections)) } ?? .null),
         Field("busy", traffic.map { .number(Int64($0.busy)) } ?? .null),
+        Field("arrivals_per_second", rate.map { .seconds(.milliseconds($0.perThousandSeconds)) } ?? .null),
       ])
   }
 
@@ -116,8 +121,6 @@ extension Supervisor {
     } else if lifecycle.phase == .draining && !lifecycle.isFinishing {
       let arrivals = sockets.lookAtArrivals(
         wantsRequests: lifecycle.quiet?.wantsRequests == true, at: began)
-      arrived.connections &+= UInt64(arrivals?.connections ?? 0)
-      arrived.requests &+= UInt64(arrivals?.requests ?? 0)
       pace(since: began)
       handle(.look(Look(busy: 0, lingering: 0, arrivals: arrivals)))
     } else {
@@ -154,8 +157,9 @@ extension Supervisor {
         Field("quiet", .flag(lifecycle.hasGoneQuiet)), Field("silent_seconds", .seconds(silent)),
         Field("silence_wanted_seconds", quiet.silence.map { .seconds($0) } ?? .null),
         Field("looks_with_traffic", quiet.looksWithTraffic),
-        Field("connections", Int64(clamping: arrived.connections)),
-        Field("requests", Int64(clamping: arrived.requests)), Field("busy", lastBusy),
+        Field("connections", sockets.arrived.connections.map { .number(Int64(clamping: $0)) } ?? .null),
+        Field("requests", sockets.arrived.requests.map { .number(Int64(clamping: $0)) } ?? .null),
+        Field("busy", lastBusy),
       ])
   }
 

@@ -35,6 +35,7 @@ public struct PortDrain {
     )
     var events: [Event] = [.drainRequest]
     var busy = 0
+    var toldQuiet = false
     while true {
       while let event = events.popLast() {
         for action in lifecycle.handle(event, at: MonotonicClock.now) where action == .look {
@@ -44,6 +45,10 @@ public struct PortDrain {
               wantsRequests: lifecycle.quiet?.wantsRequests == true, at: MonotonicClock.now)
             events.append(.look(Look(busy: 0, lingering: 0, arrivals: arrivals)))
             continue
+          }
+          if lifecycle.hasGoneQuiet, let quiet = lifecycle.quiet, !toldQuiet {
+            toldQuiet = true
+            say("quiet: nothing new for \(quiet.silent(at: MonotonicClock.now))")
           }
           watch.followBusy()
           busy = try watch.trafficOrError().busy

@@ -17,6 +17,9 @@ struct SocketWatch {
   /// ``AcceptedConnections`` at the last look for arrivals, and when that was.
   private var lastAccepted: UInt64?
   private var lastLookForArrivals = Duration.zero
+  /// New connections since the drain began, and requests on those that were there before; nil where some may not
+  /// have been seen.
+  private(set) var arrived: (connections: UInt64?, requests: UInt64?) = (nil, nil)
   /// The count had grown at the last look: a connection is counted a moment before it is in the table.
   private var mayBeIncomplete = false
   /// `--ignore-peer`, and the ports from which ebb itself has probed last.
@@ -159,13 +162,28 @@ struct SocketWatch {
   /// Begins to look for arrivals: what is there now is not new.
   mutating func beginArrivals(at now: Duration) {
     arrivalWatch = ArrivalWatch(ignoring: ignoredPeers + probePorts.map { PeerRange(loopbackPort: $0) })
+    arrived = (0, 0)
     _ = lookAtArrivals(wantsRequests: true, at: now)
+  }
+
+  /// The traffic so far, as the counter of the whole namespace tells, is the service's: nothing else listens there.
+  mutating func hasNamespaceForItself() -> Bool {
+    var listeners = Listeners()
+    guard (try? table.read(Listeners.query(), into: &listeners)) != nil else { return false }
+    return listeners.sockets.allSatisfy { socket in
+      // 127.0.0.11 is Docker's own resolver in its networks.
+      ports.ports.contains(socket.local.port) || excluded.contains(socket.local.port)
+        || socket.local.ipv4 == 0x7f00_000b
+    }
   }
 
   /// Looks at what has arrived since this was asked before; nil where that cannot be told. `wantsRequests`:
   /// those on connections that were there before, too.
   mutating func lookAtArrivals(wantsRequests: Bool, at now: Duration) -> Arrivals? {
-    guard !ports.ports.isEmpty, var watch = arrivalWatch else { return nil }
+    guard !ports.ports.isEmpty, var watch = arrivalWatch else {
+      arrived = (nil, nil)
+      return nil
+    }
     // The only reference, so that a table of thousands is not copied as it is written to.
     arrivalWatch = nil
     defer { arrivalWatch = watch }
@@ -180,15 +198,20 @@ struct SocketWatch {
     } else {
       watch.beginLook(after: wantsRequests ? elapsed : nil)
       let query = ArrivalWatch.query(ports: ports.ports, wantsRequests: wantsRequests)
-      guard (try? table.read(query, into: &watch)) != nil else { return nil }
+      guard (try? table.read(query, into: &watch)) != nil else {
+        arrived = (nil, nil)
+        return nil
+      }
       watch.endLook()
     }
     mayBeIncomplete = hasGrown
     // Where short connections can pass unseen, or new ones cannot be told from old ones, the count of the whole
     // namespace has to do.
     let isBlind = losses.notMeasured != nil || watch.isOverfull
+    arrived.connections = isBlind ? nil : arrived.connections.map { $0 &+ UInt64(watch.connections) }
+    arrived.requests = wantsRequests ? arrived.requests.map { $0 &+ UInt64(watch.requests) } : nil
     return Arrivals(
-      connections: watch.connections > 0 || !(isBlind && hasGrown) ? watch.connections : 1,
+      connections: isBlind && hasGrown ? max(1, watch.connections) : watch.connections,
       requests: watch.requests)
   }
 
