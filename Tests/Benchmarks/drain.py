@@ -14,6 +14,9 @@ would send it to; the clients send on until the removal. The grid is
   x the service alone; under tini; under dumb-init -r 15:3; under tini with `sleep 10` as its preStop hook;
     under ebb with the defaults that it has in Kubernetes (--lame-duck-max 10s)
 
+and, for 5 and 50 a second and removal within 0.5 s, ebb with 42 s of traffic and a readiness probe (`ebb ready`)
+every 4 s: from that it knows the rate before the drain.
+
 Runs go in rounds, so that whatever else the machine does hits all of them, many side by side, since they mostly
 wait: as many as keep the processors below --busy. Needs root, nginx with its echo module, tini and dumb-init.
 
@@ -46,10 +49,13 @@ SERVERS = ("nginx", "tide", "python")
 RATES = (0.5, 5, 50, 500)
 REMOVALS = (0, 0.5, 2, 4, 8)
 MODES = ("new", "keep-alive")
-WRAPPERS = ("alone", "tini", "dumb-init", "tini + sleep 10", "ebb")
+WRAPPERS = ("alone", "tini", "dumb-init", "tini + sleep 10", "ebb", "ebb, probed")
 # Connections in the pool: more than twice of what is in progress on average.
 POOL = {0.5: 4, 5: 6, 50: 40, 500: 320}
 WARM_UP = 3
+# A readiness probe, by which ebb comes to know the rate before the drain.
+PROBED_FOR = 42
+PROBE_INTERVAL = 4
 
 # Measured here: processor time of a run's processes, as a part of one core.
 COST_PER_REQUEST = {"nginx": 0.0002, "tide": 0.0002, "python": 0.0008}
@@ -167,22 +173,27 @@ def run(cell, seed, options, series=False):
                         errors.seek(0)
                         raise OSError(f"{cell}: it does not listen: {errors.read()}")
                     time.sleep(0.01)
+                warm_up = PROBED_FOR if cell.wrapper == "ebb, probed" else WARM_UP
                 load = [
                     options.tide, "load", str(PORT), "--path", "/slow?ms=300", "--rate", str(cell.rate),
-                    "--poisson", "--seed", str(seed), "--stop", str(main.pid), "--stop-after", f"{WARM_UP}s",
+                    "--poisson", "--seed", str(seed), "--stop", str(main.pid), "--stop-after", f"{warm_up}s",
                     "--remove-after", f"{cell.removal}s", "--series" if series else "--json"]
                 if cell.mode == "keep-alive":
                     load += ["--keep-alive", str(POOL[cell.rate])]
                 if cell.wrapper == "tini + sleep 10":
                     load += ["--hook", "10s"]
-                told = subprocess.run(
-                    load, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=200,
-                    env={"PATH": os.environ["PATH"]}).stdout
+                loading = subprocess.Popen(
+                    load, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env={"PATH": os.environ["PATH"]})
+                if cell.wrapper == "ebb, probed":
+                    for _ in range(PROBED_FOR // PROBE_INTERVAL):
+                        subprocess.run([options.ebb, "ready"], stdin=subprocess.DEVNULL)
+                        time.sleep(PROBE_INTERVAL)
+                told, _ = loading.communicate(timeout=200)
                 result = json.loads(told)
                 result["exit"] = main.wait(timeout=5) if result["ended"] is not None else None
                 errors.seek(0)
                 text = errors.read()
-                if cell.wrapper == "ebb":
+                if cell.wrapper.startswith("ebb"):
                     result["log"] = [line for line in text.splitlines() if line.startswith("{")]
             finally:
                 end_all()
@@ -364,13 +375,16 @@ def markdown(rows):
         "## By removal\n\nAll servers, rates, new connections and keep-alive together.\n\n")
     heads = ["removal after"] + [f"{one:g} s" for one in REMOVALS]
     text += table(heads, [
-        [name] + [figure(select(rows, wrapper=name, removal=one)) for one in REMOVALS] for name in WRAPPERS])
+        [name] + [figure(select(rows, wrapper=name, removal=one)) for one in REMOVALS] for name in WRAPPERS
+        if select(rows, wrapper=name)])
     for server in SERVERS:
         for mode in MODES:
             text += f"\n## {server}, {'a new connection for each request' if mode == 'new' else 'keep-alive'}\n\n"
             lines = []
             for rate in RATES:
                 for name in WRAPPERS:
+                    if not select(rows, server=server, mode=mode, rate=rate, wrapper=name):
+                        continue
                     some = [
                         figure(select(rows, server=server, mode=mode, rate=rate, wrapper=name, removal=one))
                         for one in REMOVALS]
@@ -405,8 +419,8 @@ def main():
         sys.exit("it needs root")
 
     cells = [
-        Cell(*words) for words in
-        ((s, r, d, m, w) for s in SERVERS for r in RATES for d in REMOVALS for m in MODES for w in WRAPPERS)]
+        Cell(s, r, d, m, w) for s in SERVERS for r in RATES for d in REMOVALS for m in MODES for w in WRAPPERS
+        if w != "ebb, probed" or (r in (5, 50) and d <= 0.5)]
     wanted = [
         cell for cell in cells
         if re.search(options.only, f"{cell.server} {cell.rate:g} {cell.removal:g} {cell.mode} {cell.wrapper}")]
@@ -415,7 +429,7 @@ def main():
     jobs = []
     for number in range(max(options.runs, options.other_runs)):
         round_ = [
-            cell for cell in wanted if number < (options.runs if cell.wrapper == "ebb" else options.other_runs)]
+            cell for cell in wanted if number < (options.runs if cell.wrapper.startswith("ebb") else options.other_runs)]
         rng.shuffle(round_)
         # The same arrivals for every wrapper.
         jobs += [(cell, 1000 * (options.seed * 1000 + traffic.index(cell[:4])) + number) for cell in round_]
@@ -432,7 +446,7 @@ def main():
             if raw:
                 raw.write(json.dumps(result) + "\n")
                 raw.flush()
-            if result["wrapper"] == "ebb" and result["failed"]:
+            if result["wrapper"].startswith("ebb") and result["failed"]:
                 kinds = {one["failure"] for one in result["failures"]}
                 print(f"failed under ebb: {key(result)}, seed {result['seed']}: {result['failed']} {kinds}", flush=True)
         print(f"{len(results)} runs, {time.monotonic() - began:.0f} s", flush=True)
@@ -445,7 +459,7 @@ def main():
     with open(f"{options.out}/drain.md", "w") as file:
         file.write(text)
     print(text.split("\n## ")[1])
-    return 1 if sum(row["failed"] for row in select(rows, wrapper="ebb")) else 0
+    return 1 if any(row["failed"] for row in rows if row["wrapper"].startswith("ebb")) else 0
 
 
 if __name__ == "__main__":
