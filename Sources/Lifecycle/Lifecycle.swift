@@ -270,7 +270,7 @@ public struct Lifecycle: Sendable {
     if plan.lameDuck > .zero {
       let end = limitedBeforeStop(now + plan.lameDuck)
       quiet = plan.quietChance.map {
-        Quiet(began: now, longest: end - now, chance: $0, gap: plan.history?.gap)
+        Quiet(began: now, longest: end - now, chance: $0, gap: plan.gap)
       }
       state = .lameDuck(end: end, nextLook: quiet == nil ? end : min(end, now + Quiet.interval))
       return [.beginDrain]

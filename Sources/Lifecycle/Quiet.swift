@@ -40,6 +40,7 @@ public struct Quiet: Sendable {
 
   /// The traffic from a moment on; `gap` is the mean time between two looks with traffic before it, where that
   /// is known.
+  @inline(never)
   public init(began: Duration, longest: Duration, chance: QuietChance, gap: Duration? = nil) {
     self.began = began
     self.longest = max(1, longest.milliseconds)
@@ -56,8 +57,8 @@ public struct Quiet: Sendable {
     let time = max(0, (now - began).milliseconds)
     guard let arrivals else {
       // Something may have come.
-      connections.last = time
-      everything.last = time
+      connections.since = time
+      everything.since = time
       return .lookAgain(at: now + Quiet.interval)
     }
     if arrivals.connections > 0 { connections.note(at: time) }
@@ -77,7 +78,7 @@ public struct Quiet: Sendable {
 
   /// For how long nothing new has come.
   public func silent(at now: Duration) -> Duration {
-    now - began - .milliseconds(demanded?.since ?? everything.last)
+    now - began - .milliseconds(deciding.since)
   }
 
   private func isQuiet(at time: Int64) -> Bool {
@@ -85,9 +86,12 @@ public struct Quiet: Sendable {
     return time - demanded.since >= demanded.silence
   }
 
-  /// What decides: new connections where there have been enough, while kept ones go on for ever; else everything.
+  /// New connections where there have been enough, while kept ones go on for ever; else everything.
+  private var deciding: Channel { connections.isKnown ? connections : everything }
+
+  /// Since when there has been silence, and how much of it is wanted, in milliseconds; nil: that cannot be told.
   private var demanded: (since: Int64, silence: Int64)? {
-    let channel = connections.isKnown ? connections : everything
+    let channel = deciding
     guard channel.hasHistory || channel.events >= Quiet.fewest else { return nil }
     var longest = least
     if !channel.hasHistory || channel.events > Quiet.window {
@@ -96,7 +100,7 @@ public struct Quiet: Sendable {
     if channel.hasHistory || channel.events > Quiet.window {
       longest = max(longest, silence(events: Quiet.window, in: channel.recent))
     }
-    return (channel.last, longest)
+    return (channel.since, longest)
   }
 
   /// t·((m/chance)^(1/n) − 1), in milliseconds.
@@ -114,8 +118,10 @@ public struct Quiet: Sendable {
     var events = 0
     /// When the last arrival was seen, in milliseconds since the beginning; in the beginning 0.
     var last: Int64 = 0
-    /// The times of the last 17, a ring.
-    private var times = [Int64](repeating: 0, count: 17)
+    /// Since when it is certain that nothing has come.
+    var since: Int64 = 0
+    /// The times of the last 17, a ring; within 24 days.
+    private var times = InlineArray<17, Int32>(repeating: 0)
     let hasHistory: Bool
 
     init() { hasHistory = false }
@@ -123,7 +129,7 @@ public struct Quiet: Sendable {
     /// One in which there was one every `gap` before.
     init(gap: Int64) {
       hasHistory = true
-      for index in 0..<17 { times[index] = Int64(index - 16) * gap }
+      for index in 0..<17 { times[index] = Int32(clamping: Int64(index - 16) * min(gap, 1 << 40)) }
     }
 
     /// Whether there were enough to go by these alone.
@@ -133,13 +139,14 @@ public struct Quiet: Sendable {
       // One look's worth is one event, however often it is asked.
       let isSame = events > 0 && time / 100 == last / 100
       last = time
+      since = time
       if isSame { return }
-      times[events % 17] = time
+      times[events % 17] = Int32(clamping: time)
       events += 1
     }
 
     /// The time that the last 16 took.
-    var recent: Int64 { last - times[events % 17] }
+    var recent: Int64 { last - Int64(times[events % 17]) }
   }
 }
 
@@ -181,42 +188,35 @@ public struct QuietChance: Equatable, Sendable {
 
 /// log2 of a number from 1 on, in 65536ths: a bit of the fraction for every squaring.
 func logarithmToBase2(_ number: UInt64) -> UInt64 {
-  let whole = 63 - UInt64(max(number, 1).leadingZeroBitCount)
+  let number = max(number, 1)
+  var result = 63 - UInt64(number.leadingZeroBitCount)
   // From 1 to 2, with 31 bits behind the point.
-  var mantissa = whole > 31 ? number >> (whole - 31) : max(number, 1) << (31 - whole)
-  var result = whole
-  for _ in 0..<16 {
+  var mantissa = result > 31 ? number >> (result - 31) : number << (31 - result)
+  var bits = 16
+  while bits > 0 {
     mantissa = (mantissa * mantissa) >> 31
-    result <<= 1
-    if mantissa >> 32 != 0 {
-      mantissa >>= 1
-      result |= 1
-    }
+    let carry = mantissa >> 32
+    mantissa >>= carry
+    result = result << 1 | carry
+    bits -= 1
   }
   return result
 }
 
-/// 2^(x/65536) in 65536ths, for x up to 47·65536; more is that.
+/// 2^(x/65536) in 65536ths, for x up to 32·65536; more is that.
 func powerOfTwo(_ exponent: UInt64) -> UInt64 {
-  let whole = exponent >> 16
-  if whole > 46 { return 1 << 62 }
   // The square roots of 2, one after the other, each with 30 bits behind the point.
   var root: UInt64 = 1_518_500_250
   var result: UInt64 = 1 << 30
-  for bit in 0..<16 {
-    if exponent >> UInt64(15 - bit) & 1 != 0 { result = (result * root) >> 30 }
-    root = squareRoot(root)
+  var bit: UInt64 = 1 << 15
+  while bit > 0 {
+    if exponent & bit != 0 { result = (result * root) >> 30 }
+    // Newton's steps from above; from a number so near to its root five of them are exact.
+    let square = root << 30
+    for _ in 0..<5 { root = (root + square / root) / 2 }
+    bit >>= 1
   }
-  return whole > 14 ? result << (whole - 14) : result >> (14 - whole)
-}
-
-/// The square root of a number from 1 to 2 with 30 bits behind the point, in the same manner.
-private func squareRoot(_ number: UInt64) -> UInt64 {
-  // Newton's steps from above; from a number so near to its root four of them are exact.
-  let square = number << 30
-  var root = number
-  for _ in 0..<5 { root = (root + square / root) / 2 }
-  return root
+  return (result << min(exponent >> 16, 32)) >> 14
 }
 
 extension Duration {

@@ -44,8 +44,10 @@ public struct TrafficHistory: Sendable {
   }
 
   /// The mean time between two looks with traffic; nil where that is not known.
-  var gap: Duration? {
-    guard samples.count > TrafficHistory.fewest, let rate, rate >= TrafficHistory.lowestRate else { return nil }
+  public var gap: Duration? {
+    guard samples.count > TrafficHistory.fewest, let rate, rate >= TrafficHistory.lowestRate else {
+      return nil
+    }
     // Between neighbours, so that a rate that changes slowly is no burst.
     var sum: UInt64 = 0
     for index in 2..<samples.count {
@@ -58,9 +60,9 @@ public struct TrafficHistory: Sendable {
       let weight = UInt64(before * after / (before + after))
       let square = (difference * difference / rate).multipliedReportingOverflow(by: weight)
       if square.overflow { return .seconds(3600) }
-      sum = sum.addingReportingOverflow(square.partialValue / 64).partialValue
+      sum += square.partialValue / 128
     }
-    let dispersion = max(1_000_000, sum / UInt64(samples.count - 2) * 64)
+    let dispersion = max(1_000_000, sum / UInt64(samples.count - 2) * 128)
     // A burst's share of the rate, and the look in which it falls.
     return .milliseconds(Int64(dispersion / rate)) + Quiet.interval
   }

@@ -59,7 +59,8 @@ extension Supervisor {
     lifecycle.plan.busyMax =
       configuration.busyMax ?? (knownServer?.finishesRequests == true ? .seconds(2) : .seconds(5))
     sockets.findPorts()
-    lifecycle.plan.history = sockets.hasNamespaceForItself() ? history : nil
+    if !sockets.hasNamespaceForItself() { history = TrafficHistory() }
+    lifecycle.plan.gap = history.gap
   }
 
   func beginDrain() {
@@ -79,7 +80,7 @@ extension Supervisor {
     if let traffic {
       text.append(contentsOf: "; \(traffic.connections, "connection"), \(traffic.busy) busy")
     }
-    let rate = lifecycle.plan.history?.rate.map { Rate(count: $0, in: .seconds(1000)) }
+    let rate = history.rate.map { Rate(count: $0, in: .seconds(1000)) }
     if let rate { text.append(contentsOf: ", \(rate) new a second") }
     say(
       .phases, "draining", text,
@@ -156,9 +157,7 @@ extension Supervisor {
       [
         Field("quiet", .flag(lifecycle.hasGoneQuiet)), Field("silent_seconds", .seconds(silent)),
         Field("silence_wanted_seconds", quiet.silence.map { .seconds($0) } ?? .null),
-        Field("looks_with_traffic", quiet.looksWithTraffic),
-        Field("connections", sockets.arrived.connections.map { .number(Int64(clamping: $0)) } ?? .null),
-        Field("requests", sockets.arrived.requests.map { .number(Int64(clamping: $0)) } ?? .null),
+        Field("connections", sockets.arrived.map { .number(Int64(clamping: $0)) } ?? .null),
         Field("busy", lastBusy),
       ])
   }

@@ -193,7 +193,7 @@ extension Supervisor {
       name: look.name ?? configuration.program.bytes, processes: look.processes,
       says: readiness.saysStatus, origin: sockets.ports.origin, ports: look.ports, arrivals: look.arrivals,
       quiet: isLameDuck ? lifecycle.quiet : nil, silent: lifecycle.quiet?.silent(at: now) ?? .zero,
-      arrived: sockets.arrived.connections, losses: sockets.losses, counters: counters)
+      arrived: sockets.arrived, losses: sockets.losses, counters: counters)
   }
 
   private func statusLook() -> StatusLook {

@@ -17,9 +17,8 @@ struct SocketWatch {
   /// ``AcceptedConnections`` at the last look for arrivals, and when that was.
   private var lastAccepted: UInt64?
   private var lastLookForArrivals = Duration.zero
-  /// New connections since the drain began, and requests on those that were there before; nil where some may not
-  /// have been seen.
-  private(set) var arrived: (connections: UInt64?, requests: UInt64?) = (nil, nil)
+  /// New connections since the drain began; nil where some may not have been seen.
+  private(set) var arrived: UInt64?
   /// The count had grown at the last look: a connection is counted a moment before it is in the table.
   private var mayBeIncomplete = false
   /// `--ignore-peer`, and the ports from which ebb itself has probed last.
@@ -162,7 +161,7 @@ struct SocketWatch {
   /// Begins to look for arrivals: what is there now is not new.
   mutating func beginArrivals(at now: Duration) {
     arrivalWatch = ArrivalWatch(ignoring: ignoredPeers + probePorts.map { PeerRange(loopbackPort: $0) })
-    arrived = (0, 0)
+    arrived = 0
     _ = lookAtArrivals(wantsRequests: true, at: now)
   }
 
@@ -181,7 +180,7 @@ struct SocketWatch {
   /// those on connections that were there before, too.
   mutating func lookAtArrivals(wantsRequests: Bool, at now: Duration) -> Arrivals? {
     guard !ports.ports.isEmpty, var watch = arrivalWatch else {
-      arrived = (nil, nil)
+      arrived = nil
       return nil
     }
     // The only reference, so that a table of thousands is not copied as it is written to.
@@ -199,7 +198,7 @@ struct SocketWatch {
       watch.beginLook(after: wantsRequests ? elapsed : nil)
       let query = ArrivalWatch.query(ports: ports.ports, wantsRequests: wantsRequests)
       guard (try? table.read(query, into: &watch)) != nil else {
-        arrived = (nil, nil)
+        arrived = nil
         return nil
       }
       watch.endLook()
@@ -208,8 +207,7 @@ struct SocketWatch {
     // Where short connections can pass unseen, or new ones cannot be told from old ones, the count of the whole
     // namespace has to do.
     let isBlind = losses.notMeasured != nil || watch.isOverfull
-    arrived.connections = isBlind ? nil : arrived.connections.map { $0 &+ UInt64(watch.connections) }
-    arrived.requests = wantsRequests ? arrived.requests.map { $0 &+ UInt64(watch.requests) } : nil
+    arrived = isBlind ? nil : arrived.map { $0 &+ UInt64(watch.connections) }
     return Arrivals(
       connections: isBlind && hasGrown ? max(1, watch.connections) : watch.connections,
       requests: watch.requests)

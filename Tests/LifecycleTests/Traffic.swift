@@ -1,26 +1,12 @@
 import Glibc
 
-/// A small random generator that repeats from its seed, SplitMix64.
-struct Generator {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var word = state
-    word = (word ^ (word >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    word = (word ^ (word >> 27)) &* 0x94d0_49bb_1331_11eb
-    return word ^ (word >> 31)
-  }
-
+extension Random {
   /// From 0 to 1, neither of them.
   mutating func unit() -> Double { (Double(next() >> 11) + 0.5) / 9_007_199_254_740_992 }
   mutating func uniform(_ low: Double, _ high: Double) -> Double { low + (high - low) * unit() }
   /// As often from 1 to 2 as from 10 to 20.
   mutating func logarithmic(_ low: Double, _ high: Double) -> Double { low * pow(high / low, unit()) }
   mutating func exponential(mean: Double) -> Double { -mean * log(unit()) }
-  mutating func chance(_ probability: Double) -> Bool { unit() < probability }
 }
 
 /// How traffic comes to a service that is being taken out of rotation.
@@ -61,9 +47,13 @@ struct Drain {
   /// How long before the drain the arrivals begin.
   let history: Double
 
-  init(_ pattern: Pattern, history: Double, _ random: inout Generator) {
-    rate = random.logarithmic(0.5, 500)
-    removal = random.uniform(0, 9)
+  /// A drain of a service that got up to `fastest` arrivals a second; out of rotation after up to 9 s, or just then.
+  init(
+    _ pattern: Pattern, history: Double, _ random: inout Random, fastest: Double = 500,
+    removal fixed: Double? = nil
+  ) {
+    rate = random.logarithmic(0.5, fastest)
+    removal = fixed ?? random.uniform(0, 9)
     self.history = history
     let end = max(removal, 0.001)
     switch pattern {
@@ -79,7 +69,7 @@ struct Drain {
     case .shortBursts: bursts(longest: 1, &random)
     case .longBursts: bursts(longest: 3, &random)
     case .falling:
-      let isLinear = random.chance(0.5)
+      let isLinear = random.chance(50)
       poisson(rate, until: end, &random) { time in
         time < 0 ? 1 : isLinear ? 1 - time / end : pow(0.5, time / end * 6)
       }
@@ -95,20 +85,20 @@ struct Drain {
   }
 
   private mutating func poisson(
-    _ rate: Double, until end: Double, _ random: inout Generator, thinned: ((Double) -> Double)? = nil
+    _ rate: Double, until end: Double, _ random: inout Random, thinned: ((Double) -> Double)? = nil
   ) {
     var time = random.exponential(mean: 1 / rate) - history
     while time < end {
-      if thinned.map({ random.chance($0(time)) }) ?? true { arrivals.append(time) }
+      if thinned.map({ random.unit() < $0(time) }) ?? true { arrivals.append(time) }
       time += random.exponential(mean: 1 / rate)
     }
   }
 
   /// Both times are the same ones over and over, or random with these means.
-  private mutating func bursts(longest: Double, _ random: inout Generator) {
+  private mutating func bursts(longest: Double, _ random: inout Random) {
     let on = random.logarithmic(0.02, longest)
     let off = random.logarithmic(0.05, longest)
-    let isRegular = random.chance(0.5)
+    let isRegular = random.chance(50)
     let within = rate * (on + off) / on
     var time = -history - random.uniform(0, on + off)
     while time < removal {

@@ -1,4 +1,6 @@
-import Glibc
+#if canImport(Lifecycle)
+  @testable import Lifecycle
+#endif
 
 /// What became of one drain.
 struct Outcome {
@@ -34,7 +36,7 @@ struct Simulation {
     var plan = Plan()
     plan.lameDuck = .milliseconds(Int64(longest * 1000))
     plan.quietChance = chance
-    plan.history = sampling.times > 0 ? history : nil
+    plan.gap = history.gap
     var machine = Lifecycle(plan: plan)
     _ = machine.handle(.ready, at: .zero)
     _ = machine.handle(.drainSignal(SignalNumber(15)), at: .zero)
