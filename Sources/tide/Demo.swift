@@ -144,12 +144,12 @@ final class Demo {
     let port: Text = "\(self.port)"
     let place: Text = "127.0.0.1:\(self.port)"
     var arguments: [[UInt8]] = [ebb, Array("--ports".utf8), port.bytes]
-    let options: [StaticString] = ["--lame-duck", "3s", "--linger-max", "5s", "--verbose", "--"]
+    let options: [StaticString] = ["--lame-duck-max", "10s", "--linger-max", "5s", "--verbose", "--"]
     for option in options { arguments.append(Demo.bytes(option)) }
     arguments += [own, Demo.bytes("serve"), Demo.bytes("--listen"), place.bytes]
 
     timeline.add(
-      .demo, "ebb --ports \(port) --lame-duck 3s --linger-max 5s --verbose -- tide serve --listen \(place)")
+      .demo, "ebb --ports \(port) --lame-duck-max 10s --linger-max 5s --verbose -- tide serve --listen \(place)")
     do throws(Errno) {
       let pipe = try FileDescriptor.pipe()
       defer { pipe.write.close() }
