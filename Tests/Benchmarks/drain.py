@@ -14,6 +14,9 @@ would send it to; the clients send on until the removal. The grid is
   x the service alone; under tini; under dumb-init -r 15:3; under tini with `sleep 10` as its preStop hook;
     under ebb with the defaults that it has in Kubernetes (--lame-duck-max 10s)
 
+and, for 50 a second under ebb, new connections that all come in the first 0.2 s of every 2 s, and eight load
+balancers that leave one by one until the removal;
+
 and, for 5 and 50 a second and removal within 0.5 s, ebb with 42 s of traffic and a readiness probe (`ebb ready`)
 every 4 s: from that it knows the rate before the drain.
 
@@ -48,7 +51,7 @@ PORT = 8080
 SERVERS = ("nginx", "tide", "python")
 RATES = (0.5, 5, 50, 500)
 REMOVALS = (0, 0.5, 2, 4, 8)
-MODES = ("new", "keep-alive")
+MODES = ("new", "keep-alive", "bursts", "one by one")
 WRAPPERS = ("alone", "tini", "dumb-init", "tini + sleep 10", "ebb", "ebb, probed")
 # Connections in the pool: more than twice of what is in progress on average.
 POOL = {0.5: 4, 5: 6, 50: 40, 500: 320}
@@ -91,7 +94,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
 """
 
+HEADINGS = {
+    "new": "a new connection for each request",
+    "keep-alive": "keep-alive",
+    "bursts": "bursts of new connections",
+    "one by one": "new connections from load balancers that leave one by one",
+}
+
 Cell = collections.namedtuple("Cell", "server rate removal mode wrapper")
+
+
+def is_in_grid(cell):
+    """Whether what is special about it is measured there."""
+    if cell.mode not in ("new", "keep-alive"):
+        return cell.rate == 50 and cell.wrapper == "ebb"
+    return cell.wrapper != "ebb, probed" or (cell.rate in (5, 50) and cell.removal <= 0.5)
 
 
 def service(server, folder, tide):
@@ -180,6 +197,10 @@ def run(cell, seed, options, series=False):
                     "--remove-after", f"{cell.removal}s", "--series" if series else "--json"]
                 if cell.mode == "keep-alive":
                     load += ["--keep-alive", str(POOL[cell.rate])]
+                if cell.mode == "bursts":
+                    load += ["--bursts", "200ms/1800ms"]
+                if cell.mode == "one by one":
+                    load += ["--balancers", "8"]
                 if cell.wrapper == "tini + sleep 10":
                     load += ["--hook", "10s"]
                 loading = subprocess.Popen(
@@ -404,18 +425,19 @@ def markdown(rows):
         "## In short\n\nFailed requests of one stop, on average, and the median time of it, at 50 requests a "
         "second: all servers,\nnew connections and keep-alive together.\n\n")
     heads = ["removal after"] + [f"{one:g} s" for one in REMOVALS]
+    plain = [row for row in rows if row["mode"] in MODES[:2]]
     text += table(heads, [
-        [name] + [per_stop(select(rows, wrapper=name, removal=one, rate=50)) for one in REMOVALS]
-        for name in WRAPPERS if select(rows, wrapper=name, rate=50)])
+        [name] + [per_stop(select(plain, wrapper=name, removal=one, rate=50)) for one in REMOVALS]
+        for name in WRAPPERS if select(plain, wrapper=name, rate=50)])
     text += "\n## By removal\n\nAll servers, rates, new connections and keep-alive together.\n\n"
     text += table(heads, [
-        [name] + [figure(select(rows, wrapper=name, removal=one)) for one in REMOVALS] for name in WRAPPERS
-        if select(rows, wrapper=name)])
+        [name] + [figure(select(plain, wrapper=name, removal=one)) for one in REMOVALS] for name in WRAPPERS
+        if select(plain, wrapper=name)])
     for server in SERVERS:
         for mode in MODES:
-            text += f"\n## {server}, {'a new connection for each request' if mode == 'new' else 'keep-alive'}\n\n"
+            text += f"\n## {server}, {HEADINGS[mode]}\n\n"
             lines = []
-            for rate in RATES:
+            for rate in RATES if mode in MODES[:2] else RATES[2:3]:
                 for name in WRAPPERS:
                     if not select(rows, server=server, mode=mode, rate=rate, wrapper=name):
                         continue
@@ -424,7 +446,7 @@ def markdown(rows):
                         for one in REMOVALS]
                     lines.append([f"{rate:g} a second", name] + some)
             text += table(["rate"] + heads, lines)
-    mine = select(rows, wrapper="ebb")
+    mine = select(plain, wrapper="ebb")
     text += "\n## The silence\n\nUnder ebb: the median time from the last answer (or SIGTERM) to the end.\n\n"
     text += table(heads, [
         [f"{rate:g} a second"] + [
@@ -605,8 +627,9 @@ def main():
     if options.picture:
         return draw(options)
     cells = [
-        Cell(s, r, d, m, w) for s in SERVERS for r in RATES for d in REMOVALS for m in MODES for w in WRAPPERS
-        if w != "ebb, probed" or (r in (5, 50) and d <= 0.5)]
+        cell for cell in (
+            Cell(s, r, d, m, w) for s in SERVERS for r in RATES for d in REMOVALS for m in MODES for w in WRAPPERS)
+        if is_in_grid(cell)]
     wanted = [
         cell for cell in cells
         if re.search(options.only, f"{cell.server} {cell.rate:g} {cell.removal:g} {cell.mode} {cell.wrapper}")]
