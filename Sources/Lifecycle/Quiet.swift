@@ -43,10 +43,10 @@ public struct Quiet: Sendable {
   @inline(never)
   public init(began: Duration, longest: Duration, chance: QuietChance, gap: Duration? = nil) {
     self.began = began
-    self.longest = max(1, longest.milliseconds)
+    self.longest = max(1, longest.inMilliseconds)
     self.chance = chance
     if let gap {
-      connections = Channel(gap: gap.milliseconds)
+      connections = Channel(gap: gap.inMilliseconds)
       everything = connections
       least = silence(events: Quiet.window, in: connections.recent)
     }
@@ -54,7 +54,7 @@ public struct Quiet: Sendable {
 
   /// Takes in what a look found, and says whether that is quiet.
   public mutating func take(_ arrivals: Arrivals?, at now: Duration) -> Verdict {
-    let time = max(0, (now - began).milliseconds)
+    let time = max(0, (now - began).inMilliseconds)
     guard let arrivals else {
       // Something may have come.
       connections.since = time
@@ -217,12 +217,4 @@ func powerOfTwo(_ exponent: UInt64) -> UInt64 {
     bit >>= 1
   }
   return (result << min(exponent >> 16, 32)) >> 14
-}
-
-extension Duration {
-  /// Whole milliseconds, within some hundred years.
-  var milliseconds: Int64 {
-    let (seconds, attoseconds) = components
-    return min(max(seconds, -1 << 40), 1 << 40) * 1000 + attoseconds / 1_000_000_000_000_000
-  }
 }

@@ -23,12 +23,12 @@ public struct TrafficHistory: Sendable {
   /// Whether it is time for a sample.
   public func wantsSample(at now: Duration, spacing: Duration = TrafficHistory.spacing) -> Bool {
     guard let last = samples.last else { return true }
-    return now.milliseconds - last.at >= spacing.milliseconds
+    return now.inMilliseconds - last.at >= spacing.inMilliseconds
   }
 
   /// Takes a sample: so many connections have been accepted by now.
   public mutating func note(_ count: UInt64, at now: Duration) {
-    let time = now.milliseconds
+    let time = now.inMilliseconds
     if let last = samples.last {
       if time <= last.at { return }
       if count < last.count || time - last.at > TrafficHistory.longestSpacing { samples.removeAll() }

@@ -1,4 +1,3 @@
-import Inet
 import Linux
 import Supervisor
 
@@ -190,15 +189,8 @@ enum RunOptions: CommandOption {
     case .lameDuck:
       configuration.lameDuck = value == "auto" ? nil : try Values.duration(value, source, orAuto: true)
     case .lameDuckMax: configuration.lameDuckMax = try Values.duration(value, source)
-    case .quietChance:
-      guard let chance = Values.chance(value) else { throw wrong("a chance from 0.000001 to 1, like 0.001") }
-      configuration.quietChance = chance
-    case .ignorePeer:
-      guard let peers = PeerRange(value.bytes) else {
-        throw wrong("an address or a network, like 10.0.0.1, 10.0.0.0/8 or 2001:db8::/32")
-      }
-      guard configuration.ignoredPeers.count < 16 else { throw wrong("16 of them at most") }
-      configuration.ignoredPeers.append(peers)
+    case .quietChance: configuration.quietChance = try Values.chance(value, source)
+    case .ignorePeer: try Values.add(value, source, to: &configuration.ignoredPeers)
     case .busyMax: configuration.busyMax = try Values.duration(value, source)
     case .lingerMax: configuration.lingerMax = try Values.duration(value, source)
     case .grace:

@@ -1,3 +1,4 @@
+import Inet
 import Lifecycle
 import Linux
 import Supervisor
@@ -71,16 +72,32 @@ enum Values {
   }
 
   /// "0.001": from a millionth to 1.
-  static func chance(_ text: CString) -> QuietChance? {
+  static func chance(_ text: CString, _ source: UsageError.Source) throws(UsageError) -> QuietChance {
     let parts = text.bytes.split(separator: UInt8(ascii: "."), maxSplits: 1, omittingEmptySubsequences: false)
-    guard let whole = decimal(parts[0]), whole <= 1 else { return nil }
-    var millionths = whole * 1_000_000
+    var millionths = decimal(parts[0]).map { min($0, 2) * 1_000_000 }
     if parts.count == 2 {
-      guard (1...6).contains(parts[1].count), var fraction = decimal(parts[1]) else { return nil }
-      for _ in parts[1].count..<6 { fraction *= 10 }
-      millionths += fraction
+      let decimals =
+        parts[1].count <= 6 ? Array(parts[1]) + [UInt8](repeating: 48, count: 6 - parts[1].count) : []
+      millionths = millionths.flatMap { whole in
+        parts[1].isEmpty ? nil : decimal(decimals).map { whole + $0 }
+      }
     }
-    return UInt32(exactly: millionths).flatMap { QuietChance(millionths: $0) }
+    guard let millionths, let chance = QuietChance(millionths: UInt32(clamping: millionths)) else {
+      throw UsageError(source, text, expected: "a chance from 0.000001 to 1, like 0.001")
+    }
+    return chance
+  }
+
+  /// "10.0.0.1", "10.0.0.0/8": added to those before, 16 at most.
+  static func add(
+    _ text: CString, _ source: UsageError.Source, to peers: inout [PeerRange]
+  ) throws(UsageError) {
+    guard peers.count < 16, let range = PeerRange(text.bytes) else {
+      throw UsageError(
+        source, text,
+        expected: "an address or a network, like 10.0.0.1, 10.0.0.0/8 or 2001:db8::/32 (16 at most)")
+    }
+    peers.append(range)
   }
 
   /// "9100", "127.0.0.1:9100", "[::1]:9100".

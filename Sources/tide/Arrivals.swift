@@ -24,7 +24,7 @@ struct Arrivals {
     random = RandomNumbers(seed: seed)
     var share = 1.0
     if let bursts {
-      share = bursts.on.inNanoseconds / (bursts.on.inNanoseconds + bursts.off.inNanoseconds)
+      share = Double(bursts.on.inNanoseconds) / Double((bursts.on + bursts.off).inNanoseconds)
     }
     interval = 1e9 / rate * share
   }
@@ -39,16 +39,9 @@ struct Arrivals {
     }
     count += 1
     guard let bursts else { return .nanoseconds(Int64(active)) }
-    let on = bursts.on.inNanoseconds
+    let on = Double(bursts.on.inNanoseconds)
     // Whole cycles: cut off by way of an integer, which needs no mathematical library.
     let cycles = Double(Int64(active / on))
-    return .nanoseconds(Int64(active + cycles * bursts.off.inNanoseconds))
-  }
-}
-
-extension Duration {
-  fileprivate var inNanoseconds: Double {
-    let (whole, fraction) = components
-    return Double(whole) * 1e9 + Double(fraction) * 1e-9
+    return .nanoseconds(Int64(active + cycles * Double(bursts.off.inNanoseconds)))
   }
 }

@@ -154,8 +154,7 @@ struct LoadOptions {
     guard let duration = Duration(written: written + second) else {
       throw words.complaint("expected requests a second, not '\(written)'")
     }
-    let (whole, fraction) = duration.components
-    let rate = Double(whole) + Double(fraction) * 1e-18
+    let rate = Double(duration.inNanoseconds) / 1e9
     guard rate >= 0.001, rate <= 1_000_000 else {
       throw words.complaint("expected 0.001 to 1000000 requests a second, not '\(written)'")
     }

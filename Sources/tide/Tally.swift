@@ -80,8 +80,7 @@ struct Histogram {
   private(set) var largest: UInt64 = 0
 
   mutating func add(_ time: Duration) {
-    let (seconds, attoseconds) = time.components
-    let microseconds = UInt64(max(0, seconds &* 1_000_000 &+ attoseconds / 1_000_000_000_000))
+    let microseconds = UInt64(max(0, time.inNanoseconds / 1_000))
     largest = max(largest, microseconds)
     counts[min(Histogram.index(microseconds), counts.count - 1)] += 1
     total += 1

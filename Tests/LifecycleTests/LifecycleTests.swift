@@ -25,7 +25,7 @@ private struct Driven {
 
   /// When the next tick is wanted, in milliseconds.
   var wake: Int? {
-    machine.wake.map { Int($0.components.seconds * 1000 + $0.components.attoseconds / 1_000_000_000_000_000) }
+    machine.wake.map { Int($0.inMilliseconds) }
   }
 
   /// A service that serves.

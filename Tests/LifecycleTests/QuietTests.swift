@@ -43,7 +43,7 @@ private struct Watched {
     dense.look(99, connections: 5)
     let expected = 1.6 * (pow(2 * 100 / 0.001, 1 / 16.0) - 1)
     let silence = try #require(dense.quiet.silence)
-    #expect(abs(Double(silence.milliseconds) / 1000 - expected) < 0.01)
+    #expect(abs(Double(silence.inMilliseconds) / 1000 - expected) < 0.01)
     #expect(dense.looksToQuiet() == Int((expected * 10).rounded(.up)))
   }
 
@@ -107,7 +107,7 @@ private struct Watched {
   @Test func `is seen at once where the traffic before the drain is known`() throws {
     let never = Watched(gap: 120)
     let silence = try #require(never.quiet.silence)
-    #expect(never.looksToQuiet() == Int((Double(silence.milliseconds) / 100).rounded(.up)))
+    #expect(never.looksToQuiet() == Int((Double(silence.inMilliseconds) / 100).rounded(.up)))
     #expect(silence < .milliseconds(2500))
   }
 

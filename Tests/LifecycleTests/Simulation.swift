@@ -43,7 +43,7 @@ struct Simulation {
     var seen = count(until: 0)
     var time = 0.0
     while !machine.isFinishing, let wake = machine.wake {
-      time = Double(wake.components.seconds) + Double(wake.components.attoseconds) * 1e-18
+      time = Double(wake.inNanoseconds) * 1e-9
       let actions = machine.handle(.tick, at: wake)
       if !actions.contains(.look) || machine.isFinishing { continue }
       let now = count(until: time)

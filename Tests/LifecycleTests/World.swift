@@ -457,9 +457,7 @@ struct World {
     }
     if wake == wakeOfTick { return }
     wakeOfTick = wake
-    let parts = wake.components
-    let due =
-      Int(parts.seconds) * World.second + Int((parts.attoseconds + 999_999_999_999) / 1_000_000_000_000)
+    let due = Int((wake.inNanoseconds + 999) / 1_000)
     var late = 0
     if !isTimely { late = random.chance(70) ? random.below(5000) : random.time(upTo: 10 * World.second) }
     tickDue = max(now, due + late)

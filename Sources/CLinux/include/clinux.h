@@ -19,8 +19,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -177,8 +177,9 @@ struct clinux_bound {
   bool ipv6, ipv6_only;
   uid_t user;
 };
-// Whether a descriptor of another process is one: pidfd_getfd(2), which needs Linux 5.6 and the right to trace it.
-bool clinux_bound_socket(pid_t process, int descriptor, struct clinux_bound *bound);
+// Whether a descriptor of another process, whose link in /proc is `path`, is one: pidfd_getfd(2), which needs Linux 5.6
+// and the right to trace it.
+bool clinux_bound_socket(pid_t process, int descriptor, const char *path, struct clinux_bound *bound);
 
 // getdents64(2), which not every libc has under this name.
 ssize_t clinux_getdents(int fd, void *entries, size_t size);

@@ -5,28 +5,30 @@ import Linux
 /// has no cookies, no cgroups and no histories, and every line is read whatever is wanted.
 enum ProcNetTCP {
   /// Reads the rows of a query into a collector. A namespace without IPv6 has no tcp6.
-  static func read(_ query: SocketQuery, into collector: inout some SocketCollector) throws(Errno) {
-    try read(CString("/proc/net/tcp"), query, into: &collector)
-    do throws(Errno) {
-      try read(CString("/proc/net/tcp6"), query, into: &collector)
-    } catch {
-      if error != .noSuchFile { throw error }
-    }
+  static func read(_ query: SocketQuery, into collector: borrowing AnyCollector) throws(Errno) {
+    try read(CString("/proc/net/tcp"), CString("/proc/net/tcp6"), query, collector)
   }
 
   /// Reads the UDP sockets, whose files have the same form; state 7 is one that is not connected.
-  static func readUDP(_ query: SocketQuery, into collector: inout some SocketCollector) throws(Errno) {
-    try read(CString("/proc/net/udp"), query, into: &collector)
+  static func readUDP(_ query: SocketQuery, into collector: borrowing AnyCollector) throws(Errno) {
+    try read(CString("/proc/net/udp"), CString("/proc/net/udp6"), query, collector)
+  }
+
+  private static func read(
+    _ ipv4: CString, _ ipv6: CString, _ query: SocketQuery, _ collector: borrowing AnyCollector
+  ) throws(Errno) {
+    try read(ipv4, query, collector)
     do throws(Errno) {
-      try read(CString("/proc/net/udp6"), query, into: &collector)
+      try read(ipv6, query, collector)
     } catch {
       if error != .noSuchFile { throw error }
     }
   }
 
-  private static func read(
-    _ path: CString, _ query: SocketQuery, into collector: inout some SocketCollector
-  ) throws(Errno) {
+  private static func read(_ path: CString, _ query: SocketQuery, _ collector: borrowing AnyCollector)
+    throws(Errno)
+  {
+    let take = collector.take
     var isFirst = true
     var isBroken = false
     try Lines.read(path) { line in
@@ -42,7 +44,7 @@ enum ProcNetTCP {
       if query.states.contains(TCPStates(socket.state)),
         query.ports.isEmpty || query.ports.contains(socket.local.port)
       {
-        collector.take(socket)
+        take(socket)
       }
       return true
     }

@@ -1,3 +1,5 @@
+import Linux
+
 /// A TCP socket as the kernel describes it, sock_diag(7): one row of the table.
 public struct TCPSocket: Sendable {
   /// Its state.

@@ -11,6 +11,10 @@ public struct PortDrain {
   public var lameDuck: Duration?
   /// `--lame-duck-max`; nil is the platform's.
   public var lameDuckMax: Duration?
+  /// `--quiet-chance`.
+  public var quietChance = QuietChance.standard
+  /// `--ignore-peer`.
+  public var ignoredPeers: [PeerRange] = []
   /// `--busy-max`; nil is 5 s.
   public var busyMax: Duration?
 
@@ -21,13 +25,14 @@ public struct PortDrain {
   public func run(until end: Duration?, _ say: (Text) -> Void) throws(Errno) -> Bool {
     var plan = Plan()
     plan.lameDuck = lameDuck ?? lameDuckMax ?? Platform.lameDuckMax
-    if lameDuck == nil { plan.quietChance = .standard }
+    if lameDuck == nil { plan.quietChance = quietChance }
     if let busyMax { plan.busyMax = busyMax }
     var lifecycle = Lifecycle(plan: plan)
     var watch = SocketWatch(given: ports)
     let began = MonotonicClock.now
     // A table that cannot be read would let everything pass for idle.
     let first = try watch.trafficOrError()
+    watch.ignore(ignoredPeers)
     watch.listenForDeaths()
     watch.beginArrivals(at: began)
     say(
