@@ -276,8 +276,7 @@ private struct Fields: Equatable {
   }
 
   private static func milliseconds(_ duration: Duration) -> UInt64 {
-    let (seconds, rest) = duration.components
-    return UInt64(bitPattern: seconds) &* 1000 &+ UInt64(bitPattern: rest / 1_000_000_000_000_000)
+    UInt64(bitPattern: duration.inMilliseconds)
   }
 }
 

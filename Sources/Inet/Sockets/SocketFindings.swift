@@ -168,7 +168,8 @@ extension SocketSummary {
   private func append(_ overdue: Overdue, limit: Duration, _ text: inout Text) {
     if let longest = overdue.longest {
       text.append(
-        contentsOf: " for \(limit) or more, the longest for \(Duration.seconds(longest.components.seconds))")
+        contentsOf:
+          " for \(limit) or more, the longest for \(Duration.seconds(longest.inMilliseconds / 1000))")
     } else {
       text.append(" (since when, only netlink tells)")
     }
