@@ -149,7 +149,8 @@ final class Demo {
     arguments += [own, Demo.bytes("serve"), Demo.bytes("--listen"), place.bytes]
 
     timeline.add(
-      .demo, "ebb --ports \(port) --lame-duck-max 10s --linger-max 5s --verbose -- tide serve --listen \(place)")
+      .demo,
+      "ebb --ports \(port) --lame-duck-max 10s --linger-max 5s --verbose -- tide serve --listen \(place)")
     do throws(Errno) {
       let pipe = try FileDescriptor.pipe()
       defer { pipe.write.close() }
