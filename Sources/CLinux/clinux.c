@@ -391,6 +391,7 @@ bool clinux_read_tcp_info(const void *bytes, size_t count, struct clinux_tcp_inf
       .bytes_retrans = whole.tcpi_bytes_retrans,
       .last_data_recv = whole.tcpi_last_data_recv,
       .last_data_sent = whole.tcpi_last_data_sent,
+      .last_ack_recv = whole.tcpi_last_ack_recv,
       .notsent_bytes = whole.tcpi_notsent_bytes,
   };
   return true;

@@ -57,4 +57,11 @@ extension ProcNetTCP {
   static func read(_ query: SocketQuery, into collector: inout some SocketCollector) throws(Errno) {
     try AnyCollector.lend(&collector) { (any) throws(Errno) in try read(query, into: any) }
   }
+
+  /// The same of one file.
+  static func read(_ path: CString, _ query: SocketQuery, into collector: inout some SocketCollector)
+    throws(Errno)
+  {
+    try AnyCollector.lend(&collector) { (any) throws(Errno) in try read(path, query, any) }
+  }
 }

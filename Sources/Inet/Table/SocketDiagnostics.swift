@@ -153,7 +153,8 @@ struct DumpReply {
       switch Int32(message.type) {
       case NLMSG_DONE, NLMSG_ERROR:
         // A NLMSG_DONE of old kernels has no number.
-        let number = message.errorNumber ?? (Int32(message.type) == NLMSG_DONE ? 0 : EPROTO)
+        let hasNone = Int32(message.type) == NLMSG_DONE && message.payload.count < 4
+        let number = hasNone ? 0 : message.errorNumber ?? EPROTO
         if number != 0 { throw Errno(number) }
         isComplete = true
         return
