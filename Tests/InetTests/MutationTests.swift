@@ -423,7 +423,7 @@ private enum Reader {
       state: UInt8(state), isIPv6: widths[0] == 32, localPort: ports[0], remotePort: ports[1],
       addresses: addresses,
       numbers: [
-        timer, min(retransmissions, 255), min(ticks, 1 << 40) * 10, receiveQueue, sendQueue, user, inode,
+        timer, min(retransmissions, 255), min(ticks, 1 << 32) * 10, receiveQueue, sendQueue, user, inode,
       ])
   }
 }

@@ -75,7 +75,7 @@ extension TCPSocket {
     self.receiveQueue = receiveQueue
     self.timer = kind
     // In clock ticks (USER_HZ, 100 a second on every architecture of ours).
-    expires = .milliseconds(Int64(truncatingIfNeeded: min(timer.1, 1 << 40)) * 10)
+    expires = .milliseconds(Int64(truncatingIfNeeded: min(timer.1, 1 << 32)) * 10)
     self.retransmissions = UInt8(truncatingIfNeeded: min(retransmissions, 255))
     self.user = user
     self.inode = inode
