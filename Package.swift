@@ -30,9 +30,10 @@ let package = Package(
   ],
   targets: [
     .target(name: "CLinux", cSettings: small),
-    .target(name: "Linux", dependencies: ["CLinux"], swiftSettings: embedded),
+    .target(name: "Time", swiftSettings: embedded),
+    .target(name: "Linux", dependencies: ["CLinux", "Time"], swiftSettings: embedded),
     .target(name: "Inet", dependencies: ["Linux"], swiftSettings: embedded),
-    .target(name: "Lifecycle", swiftSettings: embedded),
+    .target(name: "Lifecycle", dependencies: ["Time"], swiftSettings: embedded),
     .target(name: "Supervisor", dependencies: ["Linux", "Inet", "Lifecycle"], swiftSettings: embedded),
     .executableTarget(
       name: "ebb", dependencies: ["Linux", "Inet", "Lifecycle", "Supervisor"],

@@ -123,6 +123,13 @@ static int shared_socket(uint16_t port) {
   return -1;
 }
 
+uint16_t clinux_local_port(int fd) {
+  struct sockaddr_in6 address;
+  socklen_t size = sizeof address;
+  // The port of an IPv4 address is in the same place.
+  return getsockname(fd, (struct sockaddr *)&address, &size) == 0 ? ntohs(address.sin6_port) : 0;
+}
+
 int clinux_shared_port(uint16_t *port) {
   struct sockaddr_in address;
   socklen_t size = sizeof address;
@@ -339,16 +346,15 @@ int clinux_enter_network_namespace(int fd) { return setns(fd, CLONE_NEWNET); }
 #endif
 
 // The kernel's name of a socket's protocol, which tells a TCP socket without a copy of it, xattr(7) on sockfs.
-static bool is_tcp(pid_t process, int descriptor) {
-  char path[64], name[16];
-  snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)process, descriptor);
+static bool is_tcp(const char *path) {
+  char name[16];
   ssize_t size = getxattr(path, "system.sockprotoname", name, sizeof name - 1);
   name[size > 0 ? size : 0] = 0;
   return strcmp(name, "TCP") == 0 || strcmp(name, "TCPv6") == 0;
 }
 
-bool clinux_bound_socket(pid_t process, int descriptor, struct clinux_bound *bound) {
-  if (!is_tcp(process, descriptor)) return false;
+bool clinux_bound_socket(pid_t process, int descriptor, const char *path, struct clinux_bound *bound) {
+  if (!is_tcp(path)) return false;
   int pin = clinux_pidfd_open(process);
   if (pin < 0) return false;
   int copy = (int)syscall(SYS_pidfd_getfd, pin, descriptor, 0u);
@@ -394,6 +400,7 @@ bool clinux_read_tcp_info(const void *bytes, size_t count, struct clinux_tcp_inf
       .bytes_retrans = whole.tcpi_bytes_retrans,
       .last_data_recv = whole.tcpi_last_data_recv,
       .last_data_sent = whole.tcpi_last_data_sent,
+      .last_ack_recv = whole.tcpi_last_ack_recv,
       .notsent_bytes = whole.tcpi_notsent_bytes,
   };
   return true;

@@ -28,11 +28,14 @@ public struct Look: Equatable, Sendable {
   public var busy: Int
   /// Connections that the service has left to the kernel with bytes that may still be acknowledged.
   public var lingering: Int
+  /// What has arrived since the look before, during the lame duck; nil where that could not be seen.
+  public var arrivals: Arrivals?
 
   /// A look with these counts.
-  public init(busy: Int, lingering: Int) {
+  public init(busy: Int, lingering: Int, arrivals: Arrivals? = nil) {
     self.busy = busy
     self.lingering = lingering
+    self.arrivals = arrivals
   }
 }
 

@@ -12,7 +12,7 @@ public struct Lifecycle: Sendable {
     case starting
     case serving
     /// Serving on, while load balancers notice.
-    case lameDuck(end: Duration)
+    case lameDuck(end: Duration, nextLook: Duration)
     /// The busy connections of this moment hold off the stop signal.
     case finishing(end: Duration, nextLook: Duration)
     case drained
@@ -28,6 +28,10 @@ public struct Lifecycle: Sendable {
   enum Sent { case nothing, terminate, kill }
 
   private(set) var state = State.starting
+  /// What the lame duck has seen of the traffic; nil where it takes its whole time, and before.
+  public private(set) var quiet: Quiet?
+  /// The lame duck ended because the traffic had gone quiet.
+  public private(set) var hasGoneQuiet = false
   /// When the drain began, by request or by signal.
   public private(set) var drainBegan: Duration?
   /// When the last drain signal came that was not a repetition of the one before.
@@ -95,9 +99,22 @@ public struct Lifecycle: Sendable {
     case (.lameDuck, .drainCommandEnded):
       drainCommandRuns = false
       return []
-    case (.lameDuck(let end), .tick):
-      return now >= end ? waitForBusy(at: now) : []
-    case (.lameDuck, .ready), (.lameDuck, .failed), (.lameDuck, .look), (.lameDuck, .childless):
+    case (.lameDuck(let end, _), .look(let look)):
+      guard now < end, let verdict = quiet?.take(look.arrivals, at: now) else { return [] }
+      switch verdict {
+      case .quiet:
+        hasGoneQuiet = true
+        return waitForBusy(at: now)
+      case .lookAgain(let next):
+        state = .lameDuck(end: end, nextLook: min(end, max(next, now + plan.lookInterval)))
+        return []
+      }
+    case (.lameDuck(let end, let nextLook), .tick):
+      if now >= end { return waitForBusy(at: now) }
+      if now < nextLook { return [] }
+      state = .lameDuck(end: end, nextLook: end)
+      return [.look]
+    case (.lameDuck, .ready), (.lameDuck, .failed), (.lameDuck, .childless):
       return []
 
     case (.finishing(let end, _), .look(let look)):
@@ -203,9 +220,8 @@ public struct Lifecycle: Sendable {
     switch state {
     case .starting, .serving, .drained, .done:
       return nil
-    case .lameDuck(let end):
-      return end
-    case .finishing(let end, let nextLook), .lingering(let end, let nextLook):
+    case .lameDuck(let end, let nextLook), .finishing(let end, let nextLook),
+      .lingering(let end, let nextLook):
       return min(end, nextLook)
     case .stopping:
       guard let end = graceEnd, let kill = killTime else { return nil }
@@ -252,7 +268,11 @@ public struct Lifecycle: Sendable {
     if signal != nil { lastDrainSignal = now }
     drainCommandRuns = plan.hasDrainCommand
     if plan.lameDuck > .zero {
-      state = .lameDuck(end: limitedBeforeStop(now + plan.lameDuck))
+      let end = limitedBeforeStop(now + plan.lameDuck)
+      quiet = plan.quietChance.map {
+        Quiet(began: now, longest: end - now, chance: $0, gap: plan.gap)
+      }
+      state = .lameDuck(end: end, nextLook: quiet == nil ? end : min(end, now + Quiet.interval))
       return [.beginDrain]
     }
     return [.beginDrain] + waitForBusy(at: now)

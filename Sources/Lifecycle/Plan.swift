@@ -1,8 +1,13 @@
 /// How long each part of a stop may take. Nothing here changes by itself; who drives the machine may change
 /// it between two events (a known server is only known when the drain begins).
 public struct Plan: Equatable, Sendable {
-  /// How long to go on serving before the stop signal: `--lame-duck`.
+  /// How long to go on serving before the stop signal, at most: `--lame-duck`, `--lame-duck-max`.
   public var lameDuck: Duration = .zero
+  /// `--lame-duck auto`: it ends sooner when the traffic has gone quiet, which is taken for so by mistake no
+  /// more often than this, `--quiet-chance`. nil: it takes its whole time.
+  public var quietChance: QuietChance?
+  /// The mean time between two looks with traffic before the drain, ``TrafficHistory/gap``, where that is known.
+  public var gap: Duration?
   /// How long busy connections may hold off the stop signal: `--busy-max`.
   public var busyMax: Duration = .seconds(5)
   /// How long to wait for peers to acknowledge the last bytes: `--linger-max`; zero does not look at all.

@@ -7,10 +7,13 @@ public struct CString {
   /// The first byte; must stay valid while the value is used.
   public let pointer: UnsafePointer<CChar>
 
-  /// The string that begins at `pointer`.
+  /// The string that begins at `pointer`. Not for a literal, which would be a `String` then, copied for the time of
+  /// this call alone.
+  @_disfavoredOverload
   public init(_ pointer: UnsafePointer<CChar>) { self.pointer = pointer }
 
   /// A literal.
+  @inline(never)
   public init(_ literal: StaticString) {
     self.pointer = UnsafeRawPointer(literal.utf8Start).assumingMemoryBound(to: CChar.self)
   }
@@ -19,17 +22,17 @@ public struct CString {
   public var count: Int { strlen(pointer) }
 
   /// The bytes, the NUL not among them.
-  public var bytes: [UInt8] {
+  @inline(never) public var bytes: [UInt8] {
     [UInt8](UnsafeRawBufferPointer(start: pointer, count: count))
   }
 
   /// Whether these are the bytes of a literal.
-  public static func == (left: CString, right: StaticString) -> Bool {
+  @inline(never) public static func == (left: CString, right: StaticString) -> Bool {
     strcmp(left.pointer, CString(right).pointer) == 0
   }
 
   /// Whether these bytes begin with those of a literal.
-  public func hasPrefix(_ prefix: StaticString) -> Bool {
+  @inline(never) public func hasPrefix(_ prefix: StaticString) -> Bool {
     strncmp(pointer, CString(prefix).pointer, prefix.utf8CodeUnitCount) == 0
   }
 
@@ -38,13 +41,13 @@ public struct CString {
 }
 
 /// Whether an array holds the bytes of a literal.
-public func == (left: [UInt8], right: StaticString) -> Bool {
+@inline(never) public func == (left: [UInt8], right: StaticString) -> Bool {
   right.withUTF8Buffer { left.count == $0.count && left.elementsEqual($0) }
 }
 
 extension [UInt8] {
   /// Whether the bytes begin with those of a literal.
-  public func hasPrefix(_ prefix: StaticString) -> Bool {
+  @inline(never) public func hasPrefix(_ prefix: StaticString) -> Bool {
     prefix.withUTF8Buffer { self.count >= $0.count && self.prefix($0.count).elementsEqual($0) }
   }
 

@@ -58,6 +58,7 @@ public func checked<Result: SignedInteger>(_ call: () -> Result) throws(Errno) -
 
 extension Errno: TextRepresentable {
   /// What strerror(3) says of it: "No such file or directory".
+  @inline(never)
   public func write(to text: inout Text) {
     if let message = strerror(rawValue) {
       text.append(printable: CString(message).bytes)

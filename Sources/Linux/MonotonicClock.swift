@@ -10,13 +10,19 @@ public enum MonotonicClock {
   }
 }
 
+extension timespec {
+  /// A length of time, 0 at least.
+  public init(_ time: Duration) {
+    let nanoseconds = max(0, time.inNanoseconds)
+    self.init(tv_sec: time_t(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
+  }
+}
+
 extension MonotonicClock {
   /// Sleeps until a moment of this clock, clock_nanosleep(2). For commands; the supervisor never sleeps but in
   /// its one wait.
   public static func sleep(until moment: Duration) {
-    var time = timespec()
-    time.tv_sec = time_t(max(0, moment.components.seconds))
-    time.tv_nsec = Int(max(0, moment.components.attoseconds / 1_000_000_000))
+    var time = timespec(moment)
     while clock_nanosleep(CLOCK_MONOTONIC, Int32(TIMER_ABSTIME), &time, nil) == EINTR {}
   }
 }
@@ -47,9 +53,7 @@ public struct TimerDescriptor {
     var setting = itimerspec()
     if let moment {
       // All zero would disarm: the earliest moment that can be asked for is one nanosecond.
-      let nanoseconds = moment.components.attoseconds / 1_000_000_000
-      setting.it_value.tv_sec = time_t(max(0, moment.components.seconds))
-      setting.it_value.tv_nsec = max(setting.it_value.tv_sec == 0 ? 1 : 0, Int(max(0, nanoseconds)))
+      setting.it_value = timespec(max(moment, .nanoseconds(1)))
     }
     _ = timerfd_settime(descriptor.rawValue, Int32(TFD_TIMER_ABSTIME), &setting, nil)
   }

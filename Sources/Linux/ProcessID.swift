@@ -33,6 +33,7 @@ public struct ProcessID: Equatable, Sendable {
 
 extension ProcessID: TextRepresentable {
   /// The number.
+  @inline(never)
   public func write(to text: inout Text) { text.append(rawValue) }
 }
 
@@ -54,6 +55,7 @@ public enum ExitStatus: Equatable, Sendable {
 
 extension ExitStatus: TextRepresentable {
   /// "exited 0", "was killed by SIGKILL".
+  @inline(never)
   public func write(to text: inout Text) {
     switch self {
     case .exited(let code):

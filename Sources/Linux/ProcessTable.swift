@@ -135,7 +135,7 @@ public enum ProcessTable {
   /// it on; nor where it is that of another pid namespace, in which our numbers are those of strangers.
   static var showsOwnNamespace: Bool {
     var target = [CChar](repeating: 0, count: 16)
-    let count = readlink("/proc/self", &target, target.count)
+    let count = readlink(CString("/proc/self").pointer, &target, target.count)
     guard count > 0 else { return false }
     return decimal(target.prefix(count).map { UInt8(bitPattern: $0) }) == UInt64(exactly: getpid())
   }

@@ -131,6 +131,7 @@ public struct Signal: Equatable, Sendable {
 
 extension Signal: TextRepresentable {
   /// "SIGTERM", "SIGRTMIN+3", and "signal 32" for the two that libc keeps for itself.
+  @inline(never)
   public func write(to text: inout Text) {
     if let name = Signal.name(of: rawValue) {
       text.append("SIG")

@@ -1,4 +1,5 @@
 import Inet
+import Lifecycle
 import Linux
 
 /// What the user wants of `ebb run`: one property an option, as the README's table has them.
@@ -21,6 +22,10 @@ public struct Configuration {
   public var lameDuck: Duration?
   /// `--lame-duck-max`; nil is the platform's.
   public var lameDuckMax: Duration?
+  /// `--quiet-chance`.
+  public var quietChance = QuietChance.standard
+  /// `--ignore-peer`: whose connections are no traffic.
+  public var ignoredPeers: [PeerRange] = []
   /// `--busy-max`; nil is the known server's.
   public var busyMax: Duration?
   /// `--linger-max`; nil is the platform's.

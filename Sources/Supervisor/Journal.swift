@@ -50,6 +50,8 @@ struct Field {
     self.init(name, .text(text.bytes))
   }
 
+  @inline(never)
+
   func write(to text: inout Text) {
     text.append("\"")
     text.append(name)
@@ -58,6 +60,7 @@ struct Field {
   }
 
   /// The value alone.
+  @inline(never)
   func writeValue(to text: inout Text) {
     switch value {
     case .number(let number): text.append(number)
@@ -100,6 +103,7 @@ struct Journal {
   func writes(_ level: Verbosity) -> Bool { level <= verbosity }
 
   /// Writes a line: what happened in a word, the same said to a person, and the facts of it.
+  @inline(never)
   mutating func write(_ level: Verbosity, _ event: StaticString, _ text: Text, _ fields: [Field] = []) {
     if writes(level) { append(line(event, text, fields)) }
   }
@@ -120,6 +124,8 @@ struct Journal {
     line.append("}\n")
     return line
   }
+
+  @inline(never)
 
   private mutating func append(_ line: Text) {
     flush()

@@ -39,6 +39,11 @@ public final class Supervisor {
   /// Connections that the last look found busy.
   var lastBusy = 0
   var lastLinger: LingerLook?
+  /// From when on the kernel's word that something has died is reason for a look.
+  var nextUnaskedLook = Duration.zero
+  /// How many connections came before the drain, noted when something else wakes us.
+  var history = TrafficHistory()
+  var toldQuiet = false
   var toldOfKill = false
   var toldResets = 0
   var forwardedJobStop = false
@@ -88,6 +93,7 @@ public final class Supervisor {
     try poll.add(signals.descriptor, token: Token(.signals).rawValue)
     try poll.add(timer.descriptor, token: Token(.timer).rawValue)
     sockets = SocketWatch(given: configuration.ports)
+    sockets.ignore(configuration.ignoredPeers)
     if configuration.manners.hasStop { sockets.noteListenersBefore() }
     var plan = Plan()
     plan.grace = configuration.grace
@@ -161,6 +167,12 @@ public final class Supervisor {
     http?.tick(at: now)
     listenAsThereIsRoom()
     takeReadinessTick()
+    if configuration.manners.hasStop && !lifecycle.isAsked && history.wantsSample(at: now) { noteTraffic() }
+  }
+
+  /// Notes how many connections have been accepted by now.
+  func noteTraffic() {
+    if let count = AcceptedConnections.count { history.note(count, at: now) }
   }
 
   private func setTimer() {

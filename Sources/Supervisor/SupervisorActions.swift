@@ -57,9 +57,13 @@ extension Supervisor {
     if service.isAlive { knownServer = KnownServer(process: service.process) }
     let longest = configuration.lameDuckMax ?? Platform.lameDuckMax
     lifecycle.plan.lameDuck = configuration.lameDuck ?? longest
+    lifecycle.plan.quietChance = configuration.lameDuck == nil ? configuration.quietChance : nil
+    if history.wantsSample(at: now, spacing: .seconds(1)) { noteTraffic() }
     lifecycle.plan.busyMax =
       configuration.busyMax ?? (knownServer?.finishesRequests == true ? .seconds(2) : .seconds(5))
     sockets.findPorts()
+    if !sockets.hasNamespaceForItself() { history = TrafficHistory() }
+    lifecycle.plan.gap = history.gap
   }
 
   func beginDrain() {
@@ -67,6 +71,7 @@ extension Supervisor {
     readiness.nextLook = nil
     sockets.listenForDeaths()
     if let notices = sockets.notices { try? poll.add(notices.descriptor, token: Token(.notices).rawValue) }
+    if lifecycle.quiet != nil { sockets.beginArrivals(at: now) }
     startDrainCommand()
     guard isHeard(.phases) else { return }
     var text: Text = "draining: "
@@ -78,12 +83,15 @@ extension Supervisor {
     if let traffic {
       text.append(contentsOf: "; \(traffic.connections, "connection"), \(traffic.busy) busy")
     }
+    let rate = history.rate.map { Rate(count: $0, in: .seconds(1000)) }
+    if let rate { text.append(contentsOf: ", \(rate) new a second") }
     say(
       .phases, "draining", text,
       [
         beganWith.map { Field("signal", $0) } ?? Field("signal", .null),
         Field("connections", traffic.map { .number(Int64($0.connections)) } ?? .null),
         Field("busy", traffic.map { .number(Int64($0.busy)) } ?? .null),
+        Field("arrivals_per_second", rate.map { .seconds(.milliseconds($0.perThousandSeconds)) } ?? .null),
       ])
   }
 
@@ -114,21 +122,54 @@ extension Supervisor {
       }
       pace(since: began)
       handle(.look(Look(busy: 0, lingering: look?.waiting ?? 0)))
+    } else if lifecycle.phase == .draining && !lifecycle.isFinishing {
+      let arrivals = sockets.lookAtArrivals(
+        wantsRequests: lifecycle.quiet?.wantsRequests == true, at: began)
+      pace(since: began)
+      handle(.look(Look(busy: 0, lingering: 0, arrivals: arrivals)))
     } else {
+      sockets.endArrivals()
       sockets.followBusy()
-      // With no lame duck the look that is told of is the one that decides who is waited for: whoever reads the
-      // line and then connects is a newcomer.
-      if lifecycle.isFinishing { sockets.followBusy() }
       let traffic = sockets.lookAtTraffic()
       lastBusy = traffic?.busy ?? 0
       pace(since: began)
+      sayQuiet()
       handle(.look(Look(busy: lastBusy, lingering: 0)))
     }
   }
 
+  /// Once the lame duck is over: whether the traffic had gone quiet, and how that was seen.
+  private func sayQuiet() {
+    guard !toldQuiet, isHeard(.phases), let quiet = lifecycle.quiet else { return }
+    toldQuiet = true
+    let silent = quiet.silent(at: now)
+    var text: Text
+    if lifecycle.hasGoneQuiet {
+      text = "quiet: nothing new for \(silent), chance under \(lifecycle.plan.quietChance ?? .standard)"
+    } else {
+      text = "not quiet: \(lifecycle.plan.lameDuck) are over; "
+      if quiet.looksWithTraffic > 0 {
+        text.append(contentsOf: "something new \(silent) ago")
+      } else {
+        text.append("nothing new was seen, which says little")
+      }
+    }
+    if lastBusy > 0 { text.append(contentsOf: "; \(lastBusy) busy") }
+    say(
+      .phases, "quiet", text,
+      [
+        Field("quiet", .flag(lifecycle.hasGoneQuiet)), Field("silent_seconds", .seconds(silent)),
+        Field("silence_wanted_seconds", quiet.silence.map { .seconds($0) } ?? .null),
+        Field("connections", sockets.arrived.map { .number(Int64(clamping: $0)) } ?? .null),
+        Field("busy", lastBusy),
+      ])
+  }
+
   /// A look may take a tenth of the time between two: with 100,000 sockets it takes longer.
   func pace(since began: Duration) {
-    lifecycle.plan.lookInterval = max(.milliseconds(20), (now - began) * 10)
+    let end = now
+    lifecycle.plan.lookInterval = max(.milliseconds(20), (end - began) * 10)
+    nextUnaskedLook = end + (end - began) * 10
   }
 
   /// The signal that ends the service.

@@ -182,7 +182,7 @@ extension Supervisor {
         ])
     }
     moreNotices = !isEmpty
-    // Something has died: what was waited for may be over.
-    if lifecycle.phase == .lingering || lifecycle.isFinishing { look() }
+    // Something has died: what was waited for may be over. A storm of notices does not hasten the looks.
+    if (lifecycle.phase == .lingering || lifecycle.isFinishing) && now >= nextUnaskedLook { look() }
   }
 }

@@ -97,11 +97,30 @@ enum OptionSyntax {
   case anywhere
 }
 
-/// How an option is written.
+/// An option as the parser needs it: one type for every table, so that there is one parser.
 private struct Spelling {
   let name: StaticString
   let letter: UInt8
   let value: StaticString?
+  let isQuestion: Bool
+  let hasVariable: Bool
+  let opposite: Int?
+
+  /// The variable's name.
+  var variable: Text {
+    var text: Text = "EBB_"
+    for byte in CString(name).bytes {
+      text.append(byte: byte == UInt8(ascii: "-") ? UInt8(ascii: "_") : byte - 32)
+    }
+    return text
+  }
+}
+
+/// An option that was given: its place in the table, its value, and where that came from.
+private struct Given {
+  let place: Int
+  let value: CString
+  let source: UsageError.Source
 }
 
 /// Reads options off the front of a command line: one parser for every table.
@@ -111,6 +130,9 @@ private struct OptionReader {
   let command: StaticString
   /// What is left of a word of several letters.
   private var letters: CString?
+
+  /// What has been given so far.
+  private(set) var given: [Given] = []
 
   enum Item {
     case option(Int, CString, UsageError.Source)
@@ -123,7 +145,74 @@ private struct OptionReader {
     self.command = command
   }
 
-  mutating func next(_ arguments: inout Arguments) throws(UsageError) -> Item {
+  /// Takes options off the front, up to a word that is none, and says what that was.
+  mutating func take(_ arguments: inout Arguments) throws(UsageError) -> OptionsEnd {
+    while true {
+      switch try next(&arguments) {
+      case .end(let end): return end
+      case .option(let place, let value, let source):
+        given.append(Given(place: place, value: value, source: source))
+        if table[place].isQuestion { return .help }
+      }
+    }
+  }
+
+  /// Takes the options of the environment that the command line did not give.
+  mutating func takeVariables() throws(UsageError) {
+    let words = given
+    for (place, option) in table.enumerated() where option.hasVariable {
+      let isOutdone = words.contains { $0.place == place || $0.place == option.opposite }
+      let name = option.variable
+      guard !isOutdone, let value = name.bytes.withCString({ environmentVariable($0) }) else { continue }
+      if option.value == nil {
+        guard let isOn = OptionReader.flag(value) else {
+          throw UsageError("\(name)=\(value): expected 1 or 0")
+        }
+        if !isOn { continue }
+      }
+      given.append(Given(place: place, value: value, source: .variable(name)))
+    }
+  }
+
+  /// Takes the whole command line, and gives its words that are no options; nil when help was asked for.
+  mutating func takeAll(_ arguments: inout Arguments) throws(UsageError) -> [CString]? {
+    var words: [CString] = []
+    var hasOptions = true
+    while true {
+      if hasOptions {
+        switch try take(&arguments) {
+        case .help: return nil
+        case .dashes: hasOptions = false
+        case .word: break
+        }
+      }
+      guard let word = arguments.next() else { return words }
+      words.append(word)
+    }
+  }
+
+  /// Takes the options of a command line that is otherwise a command's. False when help was asked for.
+  mutating func takeFromCommand(_ arguments: inout Arguments) throws(UsageError) -> Bool {
+    var words: [CString] = []
+    // getopt(3): whoever sets this wants no option behind the first word.
+    let goesOn = syntax == .anywhere && environmentVariable(CString("POSIXLY_CORRECT")) == nil
+    while true {
+      let end = try take(&arguments)
+      if end == .help { return false }
+      guard goesOn, end == .word, let word = arguments.next() else { break }
+      words.append(word)
+    }
+    arguments.putBack(words)
+    return true
+  }
+
+  private static func flag(_ value: CString) -> Bool? {
+    if value == "1" || value == "true" || value == "yes" { return true }
+    if value == "" || value == "0" || value == "false" || value == "no" { return false }
+    return nil
+  }
+
+  private mutating func next(_ arguments: inout Arguments) throws(UsageError) -> Item {
     if let letters { return try letter(letters, &arguments) }
     guard let word = arguments.first, word.hasPrefix("-"), !(word == "-") else { return .end(.word) }
     arguments.skip()
@@ -197,14 +286,32 @@ extension CommandOption {
   var letter: UInt8 { 0 }
   static var syntax: OptionSyntax { .ebb }
 
+  private static var reader: OptionReader {
+    let options = allCases
+    return OptionReader(
+      options.map { option in
+        Spelling(
+          name: option.name, letter: option.letter, value: option.value, isQuestion: option.isQuestion,
+          hasVariable: option.hasVariable, opposite: option.opposite.flatMap { options.firstIndex(of: $0) })
+      }, syntax, command)
+  }
+
+  private static func apply(
+    _ reader: OptionReader, _ set: (Self, CString, UsageError.Source) throws(UsageError) -> Void
+  ) throws(UsageError) {
+    let options = allCases
+    for given in reader.given { try set(options[given.place], given.value, given.source) }
+  }
+
   /// Takes the options off the front of a command line, and then those of the environment that the command
   /// line did not give; stops at the first word that is none, or behind `--`. False when help was asked for.
   static func parse(
     _ arguments: inout Arguments, _ set: (Self, CString, UsageError.Source) throws(UsageError) -> Void
   ) throws(UsageError) -> Bool {
-    var given: [Self] = []
-    if try parseOptions(&arguments, &given, set) == .help { return false }
-    try parseVariables(given, set)
+    var reader = reader
+    if try reader.take(&arguments) == .help { return false }
+    try reader.takeVariables()
+    try apply(reader, set)
     return true
   }
 
@@ -215,20 +322,11 @@ extension CommandOption {
     _ set: (Self, CString, UsageError.Source) throws(UsageError) -> Void
   ) throws(UsageError) -> Bool {
     var arguments = arguments
-    var given: [Self] = []
-    var hasOptions = true
-    while true {
-      if hasOptions {
-        switch try parseOptions(&arguments, &given, set) {
-        case .help: return false
-        case .dashes: hasOptions = false
-        case .word: break
-        }
-      }
-      guard let word = arguments.next() else { break }
-      try take(word)
-    }
-    try parseVariables(given, set)
+    var reader = reader
+    guard let words = try reader.takeAll(&arguments) else { return false }
+    try reader.takeVariables()
+    for word in words { try take(word) }
+    try apply(reader, set)
     return true
   }
 
@@ -237,54 +335,19 @@ extension CommandOption {
   static func parseCommandLine(
     _ arguments: inout Arguments, _ set: (Self, CString, UsageError.Source) throws(UsageError) -> Void
   ) throws(UsageError) -> Bool {
-    var given: [Self] = []
-    var words: [CString] = []
-    // getopt(3): whoever sets this wants no option behind the first word.
-    let goesOn = syntax == .anywhere && environmentVariable(CString("POSIXLY_CORRECT")) == nil
-    while true {
-      let end = try parseOptions(&arguments, &given, set)
-      if end == .help { return false }
-      guard goesOn, end == .word, let word = arguments.next() else { break }
-      words.append(word)
-    }
-    arguments.putBack(words)
-    return true
+    var reader = reader
+    let goesOn = try reader.takeFromCommand(&arguments)
+    try apply(reader, set)
+    return goesOn
   }
 
-  /// Takes options off the front, up to a word that is none, and says what that was.
-  private static func parseOptions(
-    _ arguments: inout Arguments, _ given: inout [Self],
-    _ set: (Self, CString, UsageError.Source) throws(UsageError) -> Void
-  ) throws(UsageError) -> OptionsEnd {
-    let options = allCases
-    let table = options.map { Spelling(name: $0.name, letter: $0.letter, value: $0.value) }
-    var reader = OptionReader(table, syntax, command)
-    while true {
-      switch try reader.next(&arguments) {
-      case .end(let end): return end
-      case .option(let index, let value, let source):
-        given.append(options[index])
-        try set(options[index], value, source)
-        if options[index].isQuestion { return .help }
-      }
-    }
-  }
-
-  /// Takes the options of the environment that the command line did not give.
+  /// Takes the options of the environment alone.
   static func parseVariables(
-    _ given: [Self], _ set: (Self, CString, UsageError.Source) throws(UsageError) -> Void
+    _ set: (Self, CString, UsageError.Source) throws(UsageError) -> Void
   ) throws(UsageError) {
-    for option in allCases where option.hasVariable {
-      let isOutdone = given.contains { $0 == option || $0 == option.opposite }
-      guard !isOutdone, let value = variable(of: option) else { continue }
-      if option.value == nil {
-        guard let isOn = flag(value) else {
-          throw UsageError("\(variableName(option))=\(value): expected 1 or 0")
-        }
-        if !isOn { continue }
-      }
-      try set(option, value, .variable(variableName(option)))
-    }
+    var reader = reader
+    try reader.takeVariables()
+    try apply(reader, set)
   }
 
   /// Takes the whole command line of a command that has nothing but options. False when help was asked for.
@@ -298,27 +361,6 @@ extension CommandOption {
         "\(word): ebb \(command) takes no words but its options (\"ebb help \(command)\" lists them)")
     }
     return true
-  }
-
-  private static func variableName(_ option: Self) -> Text {
-    var name: Text = "EBB_"
-    option.name.withUTF8Buffer { bytes in
-      for byte in bytes {
-        name.append(byte: byte == UInt8(ascii: "-") ? UInt8(ascii: "_") : byte - 32)
-      }
-    }
-    return name
-  }
-
-  private static func variable(of option: Self) -> CString? {
-    let name = variableName(option)
-    return name.bytes.withCString { environmentVariable($0) }
-  }
-
-  private static func flag(_ value: CString) -> Bool? {
-    if value == "1" || value == "true" || value == "yes" { return true }
-    if value == "" || value == "0" || value == "false" || value == "no" { return false }
-    return nil
   }
 
   /// The options as the help lists them.

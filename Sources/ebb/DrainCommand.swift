@@ -4,7 +4,7 @@ import Supervisor
 /// `ebb drain`: the preStop hook.
 enum DrainCommand {
   enum Options: CommandOption {
-    case timeout, ports, lameDuck, lameDuckMax, busyMax, control, quiet
+    case timeout, ports, lameDuck, lameDuckMax, quietChance, ignorePeer, busyMax, control, quiet
 
     static var command: StaticString { "drain" }
 
@@ -14,6 +14,8 @@ enum DrainCommand {
       case .ports: "ports"
       case .lameDuck: "lame-duck"
       case .lameDuckMax: "lame-duck-max"
+      case .quietChance: "quiet-chance"
+      case .ignorePeer: "ignore-peer"
       case .busyMax: "busy-max"
       case .control: "control"
       case .quiet: "quiet"
@@ -25,6 +27,8 @@ enum DrainCommand {
       case .timeout, .lameDuckMax, .busyMax: "D"
       case .ports: "P,..."
       case .lameDuck: "auto|D"
+      case .quietChance: "P"
+      case .ignorePeer: "ADDR[/BITS]"
       case .control: "@name|/path"
       case .quiet: nil
       }
@@ -36,6 +40,8 @@ enum DrainCommand {
       case .ports: "without a supervisor (an image whose entrypoint is not ebb): watch these ports by itself"
       case .lameDuck: "then: how long the service serves on (auto)"
       case .lameDuckMax: "then: the most that auto may take (10s in Kubernetes, else 0s)"
+      case .quietChance: "then: how often auto may take the traffic for gone while it is not (0.001)"
+      case .ignorePeer: "then: connections from there are no traffic; repeatable"
       case .busyMax: "then: how long to wait for busy connections (5s)"
       case .control: "where the supervisor is asked (a name made from the mount namespace)"
       case .quiet: "print nothing but errors"
@@ -60,6 +66,8 @@ enum DrainCommand {
       case .lameDuck:
         alone.lameDuck = value == "auto" ? nil : try Values.duration(value, source, orAuto: true)
       case .lameDuckMax: alone.lameDuckMax = try Values.duration(value, source)
+      case .quietChance: alone.quietChance = try Values.chance(value, source)
+      case .ignorePeer: try Values.add(value, source, to: &alone.ignoredPeers)
       case .busyMax: alone.busyMax = try Values.duration(value, source)
       case .control: address = try Values.control(value, source)
       case .quiet: isQuiet = true

@@ -4,7 +4,7 @@ import Supervisor
 /// The options of `ebb run`.
 enum RunOptions: CommandOption {
   case ports, readyWhen, readyWhileDraining, stopSignal, drainOn, rewrite, group, single
-  case lameDuck, lameDuckMax, busyMax, lingerMax, grace, onDrain
+  case lameDuck, lameDuckMax, quietChance, ignorePeer, busyMax, lingerMax, grace, onDrain
   case mapExit, parentDeathSignal, noSubreaper, warnOnReap
   case http, httpDrain, httpDrainAddress, control, log, verbose, quiet, terminationLog
 
@@ -22,6 +22,8 @@ enum RunOptions: CommandOption {
     case .single: "single"
     case .lameDuck: "lame-duck"
     case .lameDuckMax: "lame-duck-max"
+    case .quietChance: "quiet-chance"
+    case .ignorePeer: "ignore-peer"
     case .busyMax: "busy-max"
     case .lingerMax: "linger-max"
     case .grace: "grace"
@@ -53,6 +55,8 @@ enum RunOptions: CommandOption {
     case .rewrite: "A:B,..."
     case .lameDuck: "auto|D"
     case .lameDuckMax, .busyMax, .lingerMax, .grace: "D"
+    case .quietChance: "P"
+    case .ignorePeer: "ADDR[/BITS]"
     case .onDrain: "CMD"
     case .mapExit: "A=B,..."
     case .parentDeathSignal: "SIG"
@@ -79,6 +83,8 @@ enum RunOptions: CommandOption {
     case .single: "signal its main process alone (the default)"
     case .lameDuck: "how long to serve on before the stop signal (auto)"
     case .lameDuckMax: "the most that auto may take (10s in Kubernetes, else 0s)"
+    case .quietChance: "how often auto may take the traffic for gone while it is not (0.001)"
+    case .ignorePeer: "connections from there are no traffic: a platform's probes; repeatable"
     case .busyMax: "how long busy connections may hold off the stop signal (5s; 2s for a known server)"
     case .lingerMax: "how long to wait for peers to acknowledge the last bytes (5s; 0 on the host's network)"
     case .grace: "the whole stop; what is left is killed just before its end (none)"
@@ -102,7 +108,7 @@ enum RunOptions: CommandOption {
     case .quiet: .verbose
     case .ports, .readyWhen, .readyWhileDraining, .http, .httpDrain, .httpDrainAddress, .control, .stopSignal,
       .drainOn, .rewrite, .lameDuck,
-      .lameDuckMax, .busyMax, .lingerMax, .grace,
+      .lameDuckMax, .quietChance, .ignorePeer, .busyMax, .lingerMax, .grace,
       .onDrain,
       .mapExit, .parentDeathSignal, .noSubreaper, .warnOnReap, .log, .terminationLog:
       nil
@@ -183,6 +189,8 @@ enum RunOptions: CommandOption {
     case .lameDuck:
       configuration.lameDuck = value == "auto" ? nil : try Values.duration(value, source, orAuto: true)
     case .lameDuckMax: configuration.lameDuckMax = try Values.duration(value, source)
+    case .quietChance: configuration.quietChance = try Values.chance(value, source)
+    case .ignorePeer: try Values.add(value, source, to: &configuration.ignoredPeers)
     case .busyMax: configuration.busyMax = try Values.duration(value, source)
     case .lingerMax: configuration.lingerMax = try Values.duration(value, source)
     case .grace:

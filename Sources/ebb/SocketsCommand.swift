@@ -30,12 +30,16 @@ enum SocketsCommand {
       }
     }
 
+    /// What is picked out, and what is ended, is said on the command line alone: EBB_PORTS is for `run`, and
+    /// EBB_JSON may be for `ebb status`.
+    var hasVariable: Bool { false }
+
     var help: StaticString {
       switch self {
       case .ports: "only sockets with these local ports"
       case .state: "only these states: established, close-wait, time-wait, fin-wait-1, listen, ..."
       case .pid: "only sockets that this process holds"
-      case .orphans: "only connections that no process has"
+      case .orphans: "only those that no process has: not accepted yet, or closed and not yet done"
       case .destroy: "end them, as ss -K does; needs a filter, and CAP_NET_ADMIN"
       case .dryRun: "with --destroy: show what it would end, and end nothing"
       case .watch: "again every second, until it is interrupted"
@@ -52,21 +56,25 @@ enum SocketsCommand {
     var isJSON = false
   }
 
+  private enum Failure: Error {
+    case process(Errno)
+    case table(Errno)
+  }
+
   static func run(_ arguments: Arguments) throws(UsageError) -> Int32 {
-    guard var request = try parse(arguments) else { return output(help) }
-    do throws(Errno) {
-      try request.filter.resolve()
-    } catch {
-      complain(
-        "--pid: the process cannot be looked into (it is gone, or CAP_SYS_PTRACE is missing): \(error)")
-      return Answer.cannotTell
-    }
-    do throws(Errno) {
+    guard let request = try parse(arguments) else { return output(help) }
+    do throws(Failure) {
       if request.isDestroy { return try destroy(request) }
       if request.isWatch { return try watch(request) }
-      return output(try look(request))
+      var closeWaits: Int?
+      return output(try look(request, &closeWaits))
     } catch {
-      complain("the socket table cannot be read: \(error)")
+      switch error {
+      case .process(let error):
+        complain(
+          "--pid: the process cannot be looked into (it is gone, or CAP_SYS_PTRACE is missing): \(error)")
+      case .table(let error): complain("the socket table cannot be read: \(error)")
+      }
       return Answer.cannotTell
     }
   }
@@ -106,20 +114,47 @@ enum SocketsCommand {
       throw UsageError(
         "--destroy needs a filter: --ports, --state, --pid or --orphans (--state all is every connection)")
     }
+    if request.isDestroy && (request.isWatch || request.isJSON) {
+      throw UsageError("--destroy goes with neither --watch nor --json")
+    }
     if request.isDryRun && !request.isDestroy { throw UsageError("--dry-run goes with --destroy") }
     return request
   }
 
   // MARK: - Looking
 
-  private static func look(_ request: Request) throws(Errno) -> Text {
+  /// The filter, with the sockets that its process has now.
+  private static func filter(_ request: Request) throws(Failure) -> SocketFilter {
+    var filter = request.filter
+    do throws(Errno) { try filter.resolve() } catch { throw .process(error) }
+    return filter
+  }
+
+  /// One look at the table. `closeWaits` is how many CLOSE_WAIT there were at the first look; set by that.
+  private static func look(_ request: Request, _ closeWaits: inout Int?) throws(Failure) -> Text {
+    let filter = try filter(request)
     var table = SocketTable()
     var listeners = Listeners()
-    try table.read(Listeners.query(ports: request.filter.ports), into: &listeners)
-    var summary = SocketSummary(request.filter, listeners: listeners.sockets)
-    try table.read(request.filter.query, into: &summary)
-    let findings = summary.findings(.current, CloseWaitOwner.find(summary.closeWaits))
-    return request.isJSON ? json(summary, findings) : text(summary, findings)
+    var summary: SocketSummary
+    do throws(Errno) {
+      try table.read(Listeners.query(ports: filter.ports), into: &listeners)
+      summary = SocketSummary(
+        filter, listeners: listeners.sockets, tellsBacklog: table.source == .netlink)
+      try table.read(filter.query, into: &summary)
+      let doubtful = summary.doubtful
+      if doubtful.rawValue != 0 && table.source == .netlink {
+        var histories = SocketSummary(filter, listeners: [])
+        try table.read(
+          SocketQuery(states: doubtful, ports: filter.ports, wantsHistory: true), into: &histories)
+        summary.judge(by: histories)
+      }
+    } catch {
+      throw .table(error)
+    }
+    let findings = summary.findings(.current, closeWaitsBefore: closeWaits)
+    if closeWaits == nil { closeWaits = summary.all.count(.closeWait) }
+    return request.isJSON
+      ? json(summary, findings, isComplete: table.source == .netlink) : text(summary, findings)
   }
 
   /// The states that have a column, in the order of a connection's life.
@@ -145,7 +180,8 @@ enum SocketsCommand {
       text.append(contentsOf: "  port \(port.port): ")
       append(port.counts, &text)
       if port.waiting > 0 {
-        text.append(contentsOf: "; \(port.waiting) waiting to be accepted, \(port.backlog) may")
+        text.append(contentsOf: "; \(port.waiting) waiting to be accepted")
+        if let backlog = port.backlog { text.append(contentsOf: ", \(backlog) may") }
       }
       text.append("\n")
     }
@@ -169,16 +205,22 @@ enum SocketsCommand {
     }
   }
 
-  private static func json(_ summary: SocketSummary, _ findings: [SocketFinding]) -> Text {
-    var text: Text = "{\"total\":\(summary.all.total),\"states\":"
+  private static func json(
+    _ summary: SocketSummary, _ findings: [SocketFinding], isComplete: Bool
+  ) -> Text {
+    var text: Text =
+      "{\"source\":\"\(isComplete ? "netlink" as StaticString : "proc")\",\"total\":\(summary.all.total),\"states\":"
     appendJSON(summary.all, &text)
     text.append(",\"ports\":[")
-    for (index, port) in summary.ports.enumerated() {
-      text.append(
-        contentsOf:
-          "\(index > 0 ? "," as StaticString : "" as StaticString){\"port\":\(port.port),\"states\":")
+    var isFirst = true
+    for port in summary.ports where port.counts.total > 0 {
+      if !isFirst { text.append(",") }
+      isFirst = false
+      text.append(contentsOf: "{\"port\":\(port.port),\"states\":")
       appendJSON(port.counts, &text)
-      text.append(contentsOf: ",\"waiting\":\(port.waiting),\"backlog\":\(port.backlog)}")
+      text.append(contentsOf: ",\"waiting\":\(port.waiting),\"backlog\":")
+      if let backlog = port.backlog { text.append(backlog) } else { text.append("null") }
+      text.append("}")
     }
     text.append("],\"other_ports\":")
     appendJSON(summary.others, &text)
@@ -199,7 +241,7 @@ enum SocketsCommand {
   private static func appendJSON(_ counts: SocketSummary.Counts, _ text: inout Text) {
     text.append("{")
     var isFirst = true
-    for state in columns where counts.count(state) > 0 {
+    for state in columns {
       if !isFirst { text.append(",") }
       isFirst = false
       text.append(contentsOf: "\"\(state)\":\(counts.count(state))")
@@ -207,12 +249,13 @@ enum SocketsCommand {
     text.append("}")
   }
 
-  private static func watch(_ request: Request) throws(Errno) -> Int32 {
+  private static func watch(_ request: Request) throws(Failure) -> Int32 {
     let isTerminal = FileDescriptor.standardOutput.isTerminal
     var next = MonotonicClock.now
+    var closeWaits: Int?
     while true {
       var screen = Text()
-      let look = try look(request)
+      let look = try look(request, &closeWaits)
       if isTerminal && !request.isJSON {
         screen.append("\u{1b}[H")
         for line in look.bytes.split(separator: UInt8(ascii: "\n")) {
@@ -232,11 +275,16 @@ enum SocketsCommand {
 
   // MARK: - Ending
 
-  private static func destroy(_ request: Request) throws(Errno) -> Int32 {
+  private static func destroy(_ request: Request) throws(Failure) -> Int32 {
+    let filter = try filter(request)
+    do throws(Errno) { return try destroy(filter, isDryRun: request.isDryRun) } catch { throw .table(error) }
+  }
+
+  private static func destroy(_ filter: SocketFilter, isDryRun: Bool) throws(Errno) -> Int32 {
     var table = SocketTable()
-    var selection = SocketSelection(request.filter)
-    try table.read(request.filter.query, into: &selection)
-    if request.isDryRun {
+    var selection = SocketSelection(filter)
+    try table.read(filter.query, into: &selection)
+    if isDryRun {
       var text: Text = "would end \(selection.count, "connection")\n"
       for socket in selection.sockets.prefix(20) {
         text.append(contentsOf: "  \(socket.state) \(socket.local) \(socket.remote)\n")
@@ -248,7 +296,7 @@ enum SocketsCommand {
       complain("--destroy: the kernel's netlink is refused here, and /proc/net can end nothing")
       return Answer.cannotTell
     }
-    let destroyer = try SocketDestroyer()
+    var destroyer = try SocketDestroyer()
     defer { destroyer.close() }
     var ended = 0
     var gone = 0
@@ -265,7 +313,7 @@ enum SocketsCommand {
       }
       if selection.count <= selection.sockets.count || ended == before { break }
       selection.restart()
-      try table.read(request.filter.query, into: &selection)
+      try table.read(filter.query, into: &selection)
     }
     var text: Text = "ended \(ended, "connection")"
     if gone > 0 { text.append(contentsOf: "; \(gone) had ended already") }

@@ -1,3 +1,5 @@
+import Inet
+import Lifecycle
 import Linux
 import Supervisor
 
@@ -67,6 +69,35 @@ enum Values {
         expected: orAuto ? "auto or a time, like 250ms, 10s or 2m" : "a time, like 250ms, 10s or 2m")
     }
     return duration
+  }
+
+  /// "0.001": from a millionth to 1.
+  static func chance(_ text: CString, _ source: UsageError.Source) throws(UsageError) -> QuietChance {
+    let parts = text.bytes.split(separator: UInt8(ascii: "."), maxSplits: 1, omittingEmptySubsequences: false)
+    var millionths = decimal(parts[0]).map { min($0, 2) * 1_000_000 }
+    if parts.count == 2 {
+      let decimals =
+        parts[1].count <= 6 ? Array(parts[1]) + [UInt8](repeating: 48, count: 6 - parts[1].count) : []
+      millionths = millionths.flatMap { whole in
+        parts[1].isEmpty ? nil : decimal(decimals).map { whole + $0 }
+      }
+    }
+    guard let millionths, let chance = QuietChance(millionths: UInt32(clamping: millionths)) else {
+      throw UsageError(source, text, expected: "a chance from 0.000001 to 1, like 0.001")
+    }
+    return chance
+  }
+
+  /// "10.0.0.1", "10.0.0.0/8": added to those before, 16 at most.
+  static func add(
+    _ text: CString, _ source: UsageError.Source, to peers: inout [PeerRange]
+  ) throws(UsageError) {
+    guard peers.count < 16, let range = PeerRange(text.bytes) else {
+      throw UsageError(
+        source, text,
+        expected: "an address or a network, like 10.0.0.1, 10.0.0.0/8 or 2001:db8::/32 (16 at most)")
+    }
+    peers.append(range)
   }
 
   /// "9100", "127.0.0.1:9100", "[::1]:9100".

@@ -144,12 +144,13 @@ final class Demo {
     let port: Text = "\(self.port)"
     let place: Text = "127.0.0.1:\(self.port)"
     var arguments: [[UInt8]] = [ebb, Array("--ports".utf8), port.bytes]
-    let options: [StaticString] = ["--lame-duck", "3s", "--linger-max", "5s", "--verbose", "--"]
+    let options: [StaticString] = ["--lame-duck-max", "10s", "--linger-max", "5s", "--verbose", "--"]
     for option in options { arguments.append(Demo.bytes(option)) }
     arguments += [own, Demo.bytes("serve"), Demo.bytes("--listen"), place.bytes]
 
     timeline.add(
-      .demo, "ebb --ports \(port) --lame-duck 3s --linger-max 5s --verbose -- tide serve --listen \(place)")
+      .demo,
+      "ebb --ports \(port) --lame-duck-max 10s --linger-max 5s --verbose -- tide serve --listen \(place)")
     do throws(Errno) {
       let pipe = try FileDescriptor.pipe()
       defer { pipe.write.close() }
@@ -216,9 +217,10 @@ final class Demo {
   private func send() {
     var traffic = LoadOptions(target: address)
     traffic.path = Demo.bytes("/slow?ms=300")
-    traffic.arrival = .open(rate: 50, isPoisson: false)
+    traffic.arrival = .open(rate: 50, isPoisson: false, bursts: nil)
     let report: (Text) -> Void = { [timeline] in timeline.add(.failure, $0) }
-    let clients = LoadClient(traffic, in: loop, source: Source.traffic, report: report)
+    let clients = LoadClient(
+      traffic, in: loop, source: Source.traffic, record: LoadRecord(began: loop.now, report: report))
     self.clients = clients
 
     var idle = LoadOptions(target: address)
@@ -226,7 +228,8 @@ final class Demo {
     idle.requests = Demo.idleConnections
     idle.holds = true
     idle.timeout = .seconds(60)
-    let idleClients = LoadClient(idle, in: loop, source: Source.idle, report: report)
+    let idleClients = LoadClient(
+      idle, in: loop, source: Source.idle, record: LoadRecord(began: loop.now, report: report))
     self.idleClients = idleClients
 
     timeline.add(
@@ -249,7 +252,7 @@ final class Demo {
 
   private func sayProgress() {
     guard let clients else { return }
-    let tally = clients.tally
+    let tally = clients.record.tally
     let counts: Text = "\(tally.sent) sent, \(tally.answered) answered, \(tally.failed) failed"
     timeline.add(
       tally.failed == 0 ? .clients : .failure,
@@ -263,8 +266,8 @@ final class Demo {
   // MARK: The end
 
   private func conclude() -> Int32 {
-    let requests = clients?.tally ?? Tally()
-    let idle = idleClients?.tally ?? Tally()
+    let requests = clients?.record.tally ?? Tally()
+    let idle = idleClients?.record.tally ?? Tally()
     try? Text("\n").write(to: .standardOutput)
     let counts: Text = "\(requests.sent, "request"): \(requests.answered) answered, \(requests.failed) failed"
     timeline.conclude(

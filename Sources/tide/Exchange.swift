@@ -39,6 +39,8 @@ final class Exchange {
   private(set) var answered: Duration?
   /// When the request was to be sent.
   private(set) var began: Duration
+  /// Whether the connection has served a request before.
+  private(set) var isReused = false
   /// The moment that was asked for last.
   var deadline: Duration?
   /// Whether it asked to be told when the socket can be read or written.
@@ -88,6 +90,7 @@ final class Exchange {
   /// Uses the connection again.
   func begin(number: Int, at moment: Duration) {
     self.number = number
+    isReused = true
     began = moment
     phase = .sending(from: 0)
     parser = ResponseParser(verifies: options.verifies)
@@ -168,6 +171,7 @@ final class Exchange {
       do throws(ResponseParser.Fault) {
         try parser.take(UnsafeRawBufferPointer(rebasing: scratch[..<count]))
       } catch {
+        if case .status(let status) = error, status >= 500 { return .done(.failed(.error, "\(error)")) }
         return .done(.failed(.bad, "\(error)"))
       }
     } catch {
@@ -187,6 +191,7 @@ final class Exchange {
   private func endOfConnection() -> Outcome {
     if parser.end() { return .answered }
     if let failure { return Exchange.outcome(of: failure, "after \(received) bytes") }
+    if received == 0 { return .failed(.unanswered, "closed without an answer") }
     return .failed(.short, "ended after \(received) bytes")
   }
 

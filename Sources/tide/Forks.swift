@@ -109,9 +109,7 @@ enum Forks {
   }
 
   private static func pause(_ time: Duration) {
-    var rest = timespec()
-    rest.tv_sec = time_t(time.components.seconds)
-    rest.tv_nsec = Int(time.components.attoseconds / 1_000_000_000)
+    var rest = timespec(time)
     // Interrupted, the rest is slept as well.
     while withUnsafeMutablePointer(to: &rest, { nanosleep($0, $0) }) != 0 && clinux_errno() == EINTR {}
   }

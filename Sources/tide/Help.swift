@@ -38,6 +38,7 @@ let help: StaticString = """
 
   load
     --rate R             so many requests a second, answered or not (an open loop); --poisson --seed N
+    --bursts ON/OFF      the same number, all of it in the first part of each cycle (200ms/800ms)
     --connections N      each sends its next request when the last is answered (a closed loop; 1)
     --keep-alive N       keep up to N connections, instead of a new one for each request
     --duration D         how long to send (10s);  --requests N: how many
@@ -46,8 +47,14 @@ let help: StaticString = """
     --hold               after the answer, wait until the service closes (--timeout 60s)
     --reset-after N      reset each connection after N bytes
     --until-refused      a refused connection is the end, and no failure
-    --remove-after D     after SIGUSR1, or once --stop-file PATH is there, send for so long and no longer
+    --stop PID           at a stop, send SIGTERM to that process, and see when it ends
+    --stop-after D       the stop begins so long after the load; else with SIGUSR1, or once --stop-file PATH
+                         is there
+    --remove-after D     how long the load balancer sends on after that (0s); --balancers N: so many of them,
+                         which leave one by one within that time
+    --hook D             SIGTERM comes so much later, as after a preStop hook that sleeps
+    --keep-idle          idle connections are kept after the removal, and not closed
     --pattern            the body is that of /bytes, whatever server sends it
-    --json  --verbose
+    --json  --verbose    --series: JSON with what happened in each tenth of a second
 
   """

@@ -13,12 +13,10 @@ final class LoadClient {
   private let nextOfClosedLoop: Token
   private let request: [UInt8]
   private let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 * 1024, alignment: 16)
-  private var random: RandomNumbers
+  private var arrivals: Arrivals?
 
-  /// What came of the requests so far.
-  private(set) var tally = Tally()
-  /// Called with each failure, for those who want to see them.
-  private let report: ((Text) -> Void)?
+  /// What came of the requests so far; others may write to it too.
+  let record: LoadRecord
 
   private var exchanges: Table<Exchange>
   private var idle: [Token] = []
@@ -41,15 +39,14 @@ final class LoadClient {
   /// Clients that begin at once.
   ///
   /// `source` and the one after it are theirs.
-  init(_ options: LoadOptions, in loop: Loop, source: UInt8, report: ((Text) -> Void)? = nil) {
+  init(_ options: LoadOptions, in loop: Loop, source: UInt8, record: LoadRecord) {
     self.options = options
     self.loop = loop
-    self.report = report
+    self.record = record
     clock = Token(source: source + 1, index: 0)
     nextOfOpenLoop = Token(source: source + 1, index: 1)
     nextOfClosedLoop = Token(source: source + 1, index: 2)
     exchanges = Table(source: source)
-    random = RandomNumbers(seed: options.seed)
     var head: Text = "GET "
     for byte in options.path { head.append(byte: byte) }
     head.append(" HTTP/1.1\r\nHost: tide\r\n")
@@ -59,6 +56,11 @@ final class LoadClient {
     request = head.bytes
     began = loop.now
     next = loop.now
+    if case .open(let rate, let isPoisson, let bursts) = options.arrival {
+      var arrivals = Arrivals(rate: rate, isPoisson: isPoisson, bursts: bursts, seed: options.seed)
+      next = began + arrivals.next()
+      self.arrivals = arrivals
+    }
   }
 
   /// Sends the first requests.
@@ -82,8 +84,10 @@ final class LoadClient {
   /// Sends nothing new; what is in progress goes on.
   func stopSending() {
     isSending = false
-    for token in idle { exchanges[token].map { drop(token, $0) } }
-    idle.removeAll()
+    if !options.keepsIdle {
+      for token in idle { exchanges[token].map { drop(token, $0) } }
+      idle.removeAll()
+    }
     // They were never sent.
     waiting.removeAll()
     waitingFrom = 0
@@ -119,15 +123,9 @@ final class LoadClient {
 
   /// Sends the requests of an open loop whose time has come.
   private func sendDue() {
-    guard case .open(let rate, let isPoisson) = options.arrival else { return }
     while mayGoOn && next <= loop.now {
       send(at: next)
-      if isPoisson {
-        next += .nanoseconds(Int64(random.exponential() / rate * 1e9))
-      } else {
-        // Counted from the start, so that roundings do not add up.
-        next = began + .nanoseconds(Int64(Double(scheduled) / rate * 1e9))
-      }
+      if let moment = arrivals?.next() { next = began + moment }
     }
     if mayGoOn { loop.wake(nextOfOpenLoop, at: next) } else { isSending = false }
   }
@@ -139,7 +137,7 @@ final class LoadClient {
 
   private func send(at moment: Duration) {
     scheduled += 1
-    tally.sent += 1
+    record.sent(at: loop.now)
     guard let kept = options.keptConnections else { return connect(at: moment) }
     while let token = idle.popLast() {
       guard let exchange = exchanges[token] else { continue }
@@ -149,7 +147,7 @@ final class LoadClient {
       return
     }
     if exchanges.count < kept { return connect(at: moment) }
-    tally.sent -= 1
+    record.takeBack()
     waiting.append(moment)
   }
 
@@ -160,6 +158,7 @@ final class LoadClient {
       let (socket, attempt) = try Socket.connecting(to: options.target, receiveBuffer: window)
       let exchange = Exchange(socket, attempt, options, request: request, number: scheduled, began: moment)
       let token = exchanges.insert(exchange)
+      record.connections(1, at: loop.now)
       do throws(Errno) {
         try loop.watch(socket.descriptor, token, readable: false, writable: true)
       } catch {
@@ -167,7 +166,7 @@ final class LoadClient {
         throw error
       }
     } catch {
-      count(Exchange.outcome(of: error, "connecting"), number: scheduled, took: .zero, bodyBytes: 0)
+      count(Exchange.outcome(of: error, "connecting"), number: scheduled, began: moment)
       if case .closed = options.arrival { loop.wake(nextOfClosedLoop, at: loop.now + LoadClient.pause) }
     }
   }
@@ -192,10 +191,11 @@ final class LoadClient {
   }
 
   private func finish(_ token: Token, _ exchange: Exchange, _ outcome: Exchange.Outcome) {
+    record.took(bodyBytes: exchange.bodyBytes)
     count(
-      outcome, number: exchange.number, took: (exchange.answered ?? loop.now) - exchange.began,
-      bodyBytes: exchange.bodyBytes)
-    let isWanted = isSending || waitingFrom < waiting.count
+      outcome, number: exchange.number, began: exchange.began, answered: exchange.answered,
+      isReused: exchange.isReused)
+    let isWanted = isSending || waitingFrom < waiting.count || options.keepsIdle
     if case .answered = outcome, options.keptConnections != nil, exchange.canBeKept, isWanted {
       exchange.rest()
       idle.append(token)
@@ -203,6 +203,7 @@ final class LoadClient {
       exchange.waitsForSocket = true
     } else if case .cut = outcome {
       exchanges.remove(token)
+      record.connections(-1, at: loop.now)
       exchange.socket.reset()
     } else {
       drop(token, exchange)
@@ -220,6 +221,7 @@ final class LoadClient {
 
   private func drop(_ token: Token, _ exchange: Exchange) {
     exchanges.remove(token)
+    record.connections(-1, at: loop.now)
     exchange.socket.close()
   }
 
@@ -243,20 +245,22 @@ final class LoadClient {
     return waiting[waitingFrom]
   }
 
-  private func count(_ outcome: Exchange.Outcome, number: Int, took: Duration, bodyBytes: UInt64) {
-    tally.bodyBytes &+= bodyBytes
+  private func count(
+    _ outcome: Exchange.Outcome, number: Int, began: Duration, answered: Duration? = nil,
+    isReused: Bool = false
+  ) {
     switch outcome {
     case .answered:
-      tally.answered += 1
-      tally.latencies.add(took)
-    case .cut: tally.cut += 1
+      record.answered(at: answered ?? loop.now, took: (answered ?? loop.now) - began)
+    case .cut: record.cut(at: loop.now)
     case .failed(.refused, _) where options.endsWhenRefused:
       // The service is gone, as expected: this request was not one.
-      tally.sent -= 1
+      record.takeBack()
       stopSending()
     case .failed(let failure, let why):
-      tally.add(failure)
-      report?("+\(loop.now - began) request \(number): \(why)")
+      record.failed(
+        FailedRequest(failure: failure, why: why, at: loop.now, began: began, isReused: isReused),
+        number: number)
     }
   }
 
@@ -269,10 +273,8 @@ final class LoadClient {
     }
     while waitingFrom < waiting.count, loop.now - waiting[waitingFrom] >= options.timeout {
       guard let moment = takeWaiting() else { break }
-      tally.sent += 1
-      count(
-        .failed(.timedOut, "timed out before a connection was free"), number: 0, took: loop.now - moment,
-        bodyBytes: 0)
+      record.sent(at: loop.now)
+      count(.failed(.timedOut, "timed out before a connection was free"), number: 0, began: moment)
     }
   }
 }

@@ -5,7 +5,7 @@ struct LoadOptions {
   /// When requests are sent.
   enum Arrival {
     /// So many a second, whether or not those before are answered (an open loop): what independent users do.
-    case open(rate: Double, isPoisson: Bool)
+    case open(rate: Double, isPoisson: Bool, bursts: Arrivals.Bursts?)
     /// Each as soon as the one before is answered, on so many connections at once (a closed loop).
     case closed(connections: Int)
   }
@@ -27,13 +27,25 @@ struct LoadOptions {
   /// Resets each connection after so many bytes.
   var resetAfter: Int?
   var endsWhenRefused = false
-  /// How long after SIGUSR1 the last request is sent.
+  /// How many load balancers send, each its share.
+  var balancers = 1
+  /// How long after the stop began the last request is sent.
   var removeAfter: Duration = .zero
+  /// Idle connections outlive the removal.
+  var keepsIdle = false
+  /// The process that a stop is for.
+  var stops: ProcessID?
+  /// How long after the load the stop begins; nil: when told.
+  var stopAfter: Duration?
+  /// How long after the stop's beginning the process gets its signal.
+  var hook: Duration = .zero
   /// A path that, once there, means the same as SIGUSR1.
   var stopFile: [UInt8]?
   /// The body is ``Pattern`` whatever the answer's head says: a file that another server serves.
   var verifies = false
   var isJSON = false
+  /// JSON has what happened in each tenth of a second too.
+  var hasSeries = false
   var isVerbose = false
 
   init(target: SocketAddress) { self.target = target }
@@ -43,6 +55,7 @@ struct LoadOptions {
     var rate: Double?
     var connections: Int?
     var isPoisson = false
+    var bursts: Arrivals.Bursts?
     var timeout: Duration?
     self.target = .loopback(port: 0)
     while let word = try words.next() {
@@ -50,6 +63,8 @@ struct LoadOptions {
         rate = try LoadOptions.rate(&words)
       } else if word == "--poisson" {
         isPoisson = true
+      } else if word == "--bursts" {
+        bursts = try LoadOptions.bursts(&words)
       } else if word == "--seed" {
         seed = UInt64(try words.number("a number", 0...Int.max))
       } else if word == "--connections" {
@@ -72,14 +87,27 @@ struct LoadOptions {
         resetAfter = try words.number("a number of bytes", 0...1 << 40)
       } else if word == "--until-refused" {
         endsWhenRefused = true
+      } else if word == "--balancers" {
+        balancers = try words.number("a number of load balancers", 1...100)
       } else if word == "--remove-after" {
         removeAfter = try words.duration()
+      } else if word == "--keep-idle" {
+        keepsIdle = true
+      } else if word == "--stop" {
+        stops = ProcessID(Int32(try words.number("a process", 1...Int(Int32.max))))
+      } else if word == "--stop-after" {
+        stopAfter = try words.duration()
+      } else if word == "--hook" {
+        hook = try words.duration()
       } else if word == "--stop-file" {
         stopFile = try words.value("a path")
       } else if word == "--pattern" {
         verifies = true
       } else if word == "--json" {
         isJSON = true
+      } else if word == "--series" {
+        isJSON = true
+        hasSeries = true
       } else if word == "--verbose" {
         isVerbose = true
       } else if word.hasPrefix("-") || target != nil {
@@ -94,13 +122,20 @@ struct LoadOptions {
       guard connections == nil else {
         throw UsageError(text: "load: expected --rate (open loop) or --connections (closed loop), not both")
       }
-      arrival = .open(rate: rate, isPoisson: isPoisson)
-    } else if isPoisson {
-      throw UsageError(text: "load: --poisson: expected --rate with it")
+      arrival = .open(rate: rate, isPoisson: isPoisson, bursts: bursts)
+    } else if isPoisson || bursts != nil || balancers > 1 {
+      throw UsageError(text: "load: --poisson, --bursts, --balancers: expected --rate with it")
     } else {
       arrival = .closed(connections: connections ?? keptConnections ?? 1)
     }
-    if duration == nil && requests == nil { duration = .seconds(10) }
+    if balancers > 1 && requests != nil {
+      throw UsageError(text: "load: expected --requests or --balancers, not both")
+    }
+    if stopAfter != nil && stops == nil {
+      throw UsageError(text: "load: --stop-after: expected --stop with it")
+    }
+    // With a stop, its removal is the end.
+    if duration == nil && requests == nil && stops == nil { duration = .seconds(10) }
     // One that holds waits for a stop, which may take its time.
     self.timeout = timeout ?? (holds ? .seconds(60) : .seconds(10))
   }
@@ -119,12 +154,33 @@ struct LoadOptions {
     guard let duration = Duration(written: written + second) else {
       throw words.complaint("expected requests a second, not '\(written)'")
     }
-    let (whole, fraction) = duration.components
-    let rate = Double(whole) + Double(fraction) * 1e-18
+    let rate = Double(duration.inNanoseconds) / 1e9
     guard rate >= 0.001, rate <= 1_000_000 else {
       throw words.complaint("expected 0.001 to 1000000 requests a second, not '\(written)'")
     }
     return rate
+  }
+
+  /// "200ms/800ms".
+  private static func bursts(_ words: inout Words) throws(UsageError) -> Arrivals.Bursts {
+    let written = try words.value("two times such as 200ms/800ms")
+    guard let slash = written.firstIndex(of: UInt8(ascii: "/")),
+      let on = Duration(written: Array(written[..<slash])), on > .zero,
+      let off = Duration(written: Array(written[(slash + 1)...]))
+    else { throw words.complaint("expected two times such as 200ms/800ms, not '\(written)'") }
+    return Arrivals.Bursts(on: on, off: off)
+  }
+
+  /// One load balancer's share of this load.
+  func share(_ index: Int) -> LoadOptions {
+    var share = self
+    if balancers == 1 { return share }
+    if case .open(let rate, let isPoisson, let bursts) = arrival {
+      share.arrival = .open(rate: rate / Double(balancers), isPoisson: isPoisson, bursts: bursts)
+    }
+    share.keptConnections = keptConnections.map { max(1, $0 / balancers) }
+    share.seed = seed &* 1009 &+ UInt64(index)
+    return share
   }
 
   private static func path(_ words: inout Words) throws(UsageError) -> [UInt8] {

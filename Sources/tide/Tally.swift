@@ -1,18 +1,5 @@
 import Linux
 
-/// Why a request was not answered.
-enum Failure {
-  /// Nobody listens.
-  case refused
-  /// The service, or the kernel in its stead, has thrown the connection away.
-  case reset
-  /// The connection ended before the answer did.
-  case short
-  case timedOut
-  /// A wrong answer, an error of the service, or a connection that could not even be tried.
-  case bad
-}
-
 /// What the clients saw.
 struct Tally {
   /// Requests that were sent, or tried.
@@ -20,8 +7,10 @@ struct Tally {
   var answered = 0
   var refused = 0
   var reset = 0
+  var unanswered = 0
   var short = 0
   var timedOut = 0
+  var errors = 0
   var bad = 0
   /// Connections that the client itself has cut, as it was asked to.
   var cut = 0
@@ -30,21 +19,24 @@ struct Tally {
   /// How long the answered requests took.
   var latencies = Histogram()
 
-  var failed: Int { refused + reset + short + timedOut + bad }
+  var failed: Int { refused + reset + unanswered + short + timedOut + errors + bad }
 
   mutating func add(_ failure: Failure) {
     switch failure {
     case .refused: refused += 1
     case .reset: reset += 1
+    case .unanswered: unanswered += 1
     case .short: short += 1
     case .timedOut: timedOut += 1
+    case .error: errors += 1
     case .bad: bad += 1
     }
   }
 
   /// "480 requests: 480 answered, 0 failed (…); p50 0.3 ms, p99 2.1 ms; 1234567 bytes".
   var line: Text {
-    let how: Text = "\(refused) refused, \(reset) reset, \(short) short, \(timedOut) timed out, \(bad) bad"
+    var how: Text = "\(refused) refused, \(reset) reset, \(unanswered) unanswered, \(short) short, "
+    how.append(contentsOf: "\(timedOut) timed out, \(errors, "error"), \(bad) bad")
     var text: Text = "\(sent, "request"): \(answered) answered, \(failed) failed (\(how)); "
     text.append("p50 ")
     text.append(milliseconds: latencies.quantile(0.5))
@@ -61,11 +53,12 @@ struct Tally {
     return text
   }
 
-  /// The same as a JSON object.
-  func json(seconds: Duration) -> Text {
-    var text: Text = "{\"requests\":\(sent),\"answered\":\(answered),\"failed\":\(failed),"
-    text.append(contentsOf: "\"refused\":\(refused),\"reset\":\(reset),\"short\":\(short),")
-    text.append(contentsOf: "\"timed_out\":\(timedOut),\"bad\":\(bad),\"cut\":\(cut),\"p50_ms\":")
+  /// The same as the members of a JSON object.
+  func jsonMembers(seconds: Duration) -> Text {
+    var text: Text = "\"requests\":\(sent),\"answered\":\(answered),\"failed\":\(failed),"
+    text.append(contentsOf: "\"refused\":\(refused),\"reset\":\(reset),\"unanswered\":\(unanswered),")
+    text.append(contentsOf: "\"short\":\(short),\"timed_out\":\(timedOut),\"error\":\(errors),")
+    text.append(contentsOf: "\"bad\":\(bad),\"cut\":\(cut),\"p50_ms\":")
     text.append(milliseconds: latencies.quantile(0.5))
     text.append(",\"p99_ms\":")
     text.append(milliseconds: latencies.quantile(0.99))
@@ -73,7 +66,6 @@ struct Tally {
     text.append(milliseconds: latencies.largest)
     text.append(contentsOf: ",\"body_bytes\":\(bodyBytes),\"seconds\":")
     text.append(milliseconds: UInt64(max(0, seconds.inMilliseconds)))
-    text.append("}")
     return text
   }
 }
@@ -88,8 +80,7 @@ struct Histogram {
   private(set) var largest: UInt64 = 0
 
   mutating func add(_ time: Duration) {
-    let (seconds, attoseconds) = time.components
-    let microseconds = UInt64(max(0, seconds &* 1_000_000 &+ attoseconds / 1_000_000_000_000))
+    let microseconds = UInt64(max(0, time.inNanoseconds / 1_000))
     largest = max(largest, microseconds)
     counts[min(Histogram.index(microseconds), counts.count - 1)] += 1
     total += 1

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What `ebb port` costs, beside the tools that people ask the same of, and whether it keeps its promises.
+"""What `ebb port` and `ebb sockets` cost, beside the tools that people ask the same of, and whether they keep
+their promises.
 
     swift build -c release && sudo Tests/Benchmarks/ports.py
 
@@ -8,7 +9,7 @@ sockets, half of them on one port, held by a few processes. (On a host, each pro
 owners some microseconds more: ebb, ss -p, lsof and fuser.) Each figure is the median of some runs of the CPU time (user and system) of one
 process from its exec to its end; the commands take turns, so that whatever else the machine does hits all of
 them. `receive` is a C program that receives the same dump and looks at none of it. Memory is the peak of what
-was resident (VmHWM). Needs root, gcc, ss; lsof and fuser where they are there. Exit code 1: a promise is
+was resident (VmHWM). Needs root, gcc, ss; lsof, fuser and netstat where they are there. Exit code 1: a promise is
 broken.
 """
 import argparse
@@ -24,6 +25,8 @@ import sys
 import tempfile
 
 PORT = 8080
+# How people count by state.
+COUNT = "awk '/^tcp/ {++S[$NF]} END {for (s in S) print s, S[s]}'"
 
 # The request that ebb sends for one port: every state, both families.
 RECEIVE = r"""
@@ -182,6 +185,7 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
     medians, peaks = {}, {}
+    measured = ("ebb", "ebb --quiet --listening", "ebb sockets")
     with tempfile.TemporaryDirectory() as folder:
         peak = compile_c(folder, "peak", PEAK)
         quick = {
@@ -189,13 +193,17 @@ def main():
             "ebb --quiet --listening": [options.ebb, "port", str(PORT), "--quiet", "--listening"],
             "receive": [compile_c(folder, "receive", RECEIVE), str(PORT)],
             "ss -Htan": ["ss", "-Htan", f"sport = :{PORT}"],
+            "ebb sockets": [options.ebb, "sockets"],
         }
         slow = {
             "ss -Htanp": ["ss", "-Htanp", f"sport = :{PORT}"],
             "lsof": ["lsof", f"-iTCP:{PORT}"],
             "fuser": ["fuser", f"{PORT}/tcp"],
+            # The time of the shell, which is that of those it waits for.
+            "netstat | awk": ["sh", "-c", f"netstat -tan | {COUNT}"],
         }
-        slow = {name: words for name, words in slow.items() if shutil.which(words[0])}
+        needed = {name: name.split()[0] for name in slow}
+        slow = {name: words for name, words in slow.items() if shutil.which(needed[name])}
         for size in sizes:
             sockets = Sockets(size)
             try:
@@ -206,7 +214,7 @@ def main():
                             times[name].append(cost(words))
                     for name in group:
                         medians[name, size] = statistics.median(times[name])
-                for name in ("ebb", "ebb --quiet --listening"):
+                for name in measured:
                     peaks[name, size] = int(subprocess.check_output([peak] + quick[name]))
             finally:
                 sockets.end()
@@ -215,7 +223,7 @@ def main():
     print(f"{'CPU ms, median':26}" + "".join(f"{size:>12,}" for size in sizes))
     for name in names:
         print(f"{name:26}" + "".join(f"{medians[name, size]:12.2f}" for size in sizes))
-    for name in ("ebb", "ebb --quiet --listening"):
+    for name in measured:
         print(f"{name + ', kB':26}" + "".join(f"{peaks[name, size]:12,}" for size in sizes))
     print()
 
@@ -227,10 +235,14 @@ def main():
     for name, limit in (("ss -Htanp", 1 / 20), ("lsof", 1 / 40), ("fuser", 1 / 40)):
         if name in slow:
             promises.append((f"ebb to {name}", medians["ebb", most] / medians[name, most], limit))
+    if "netstat | awk" in slow:
+        promises.append(
+            ("ebb sockets to netstat | awk", medians["ebb sockets", most] / medians["netstat | awk", most], 1 / 3))
     quiet = "ebb --quiet --listening"
     promises += [
         (f"{quiet}: ms more than with {least:,}", medians[quiet, most] - medians[quiet, least], 1),
         (f"ebb: kB more than with {least:,}", peaks["ebb", most] - peaks["ebb", least], 16),
+        (f"ebb sockets: kB more than with {least:,}", peaks["ebb sockets", most] - peaks["ebb sockets", least], 16),
     ]
     for what, value, limit in promises:
         print(f"{'kept  ' if value <= limit else 'BROKEN'}  {what}: {value:.3f}, at most {limit:.3f}")

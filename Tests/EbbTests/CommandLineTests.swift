@@ -15,6 +15,8 @@ private func sample(_ option: RunOptions) -> String {
   case .rewrite: "TERM:QUIT,HUP:0"
   case .lameDuck: "3s"
   case .lameDuckMax: "4s"
+  case .quietChance: "0.01"
+  case .ignorePeer: "10.0.0.0/8"
   case .busyMax: "5s"
   case .lingerMax: "6s"
   case .grace: "30s"

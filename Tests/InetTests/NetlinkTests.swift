@@ -188,6 +188,7 @@ private let end = Wire.message(Wire.done, Wire.bytes(0 as Int32))
   @Test func `takes no number that cannot be one for an error`() {
     // Its negative does not exist.
     #expect(refusal(Wire.message(Wire.error, Wire.bytes(Int32.min))) == .protocolError)
+    #expect(refusal(Wire.message(Wire.done, Wire.bytes(Int32.min))) == .protocolError)
     #expect(refusal(Wire.message(Wire.error, Wire.bytes(Int32.max))) == Errno(.max))
     #expect(refusal(Wire.message(Wire.error, [])) == .protocolError)
     #expect(refusal(Wire.message(Wire.error, [1, 2, 3])) == .protocolError)

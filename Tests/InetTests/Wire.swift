@@ -56,12 +56,14 @@ enum Wire {
     var sendQueue: UInt32 = 0
     var user: UInt32 = 0
     var inode: UInt32 = 77
+    /// The interface that it is bound to.
+    var interface: UInt32 = 0
     var attributes: [UInt8] = []
 
     var payload: [UInt8] {
       var payload: [UInt8] = [isIPv6 ? 10 : 2, state, timer, retransmissions]
       payload += network(sourcePort) + network(destinationPort) + source + destination
-      payload += bytes(0 as UInt32) + bytes(cookie)
+      payload += bytes(interface) + bytes(cookie)
       payload += bytes(expires) + bytes(receiveQueue) + bytes(sendQueue) + bytes(user) + bytes(inode)
       return payload + attributes
     }
@@ -73,7 +75,7 @@ enum Wire {
   static func info(
     received: UInt64 = 0, sent: UInt64 = 0, repeated: UInt64 = 0, acknowledged: UInt64 = 0,
     notSent: UInt32 = 0,
-    sinceSent: UInt32 = 0, sinceReceived: UInt32 = 0, size: Int = 248
+    sinceSent: UInt32 = 0, sinceReceived: UInt32 = 0, sinceAcknowledged: UInt32 = 0, size: Int = 248
   ) -> [UInt8] {
     var info = [UInt8](repeating: 0xee, count: 248)
     func put(_ bytes: [UInt8], at offset: Int) {
@@ -81,6 +83,7 @@ enum Wire {
     }
     put(bytes(sinceSent), at: 44)
     put(bytes(sinceReceived), at: 52)
+    put(bytes(sinceAcknowledged), at: 56)
     put(bytes(acknowledged), at: 120)
     put(bytes(received), at: 128)
     put(bytes(notSent), at: 144)

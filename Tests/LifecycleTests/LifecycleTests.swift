@@ -25,7 +25,7 @@ private struct Driven {
 
   /// When the next tick is wanted, in milliseconds.
   var wake: Int? {
-    machine.wake.map { Int($0.components.seconds * 1000 + $0.components.attoseconds / 1_000_000_000_000_000) }
+    machine.wake.map { Int($0.inMilliseconds) }
   }
 
   /// A service that serves.
@@ -140,6 +140,44 @@ private func lingering(_ count: Int) -> Event { .look(Look(busy: 0, lingering: c
     #expect(service.at(10_999, .tick) == [])
     #expect(service.at(11_000, .tick) == [.look])
     #expect(service.machine.isFinishing)
+  }
+
+  @Test func `with a lame duck that ends in quiet looks until it is quiet, and then at what is busy`() {
+    var service = Driven.serving {
+      $0.lameDuck = .seconds(10)
+      $0.quietChance = .standard
+    }
+    #expect(service.at(1000, .drainSignal(term)) == [.beginDrain])
+    var time = 1000
+    func look(_ connections: Int) -> [Action] {
+      time += 100
+      #expect(service.wake == time)
+      #expect(service.at(time, .tick) == [.look])
+      return service.at(
+        time, .look(Look(busy: 0, lingering: 0, arrivals: Arrivals(connections: connections))))
+    }
+    for _ in 0..<20 { #expect(look(3) == []) }
+    var actions: [Action] = []
+    while actions.isEmpty && time < 11_000 { actions = look(0) }
+    #expect(actions == [.look])
+    #expect(service.machine.hasGoneQuiet)
+    #expect(service.machine.isFinishing)
+    #expect(time > 3000 && time < 6000)
+    #expect(service.at(time, quiet) == [.stop])
+  }
+
+  @Test func `with a lame duck that could end in quiet takes its whole time where nothing can be seen`() {
+    var service = Driven.serving {
+      $0.lameDuck = .seconds(10)
+      $0.quietChance = .standard
+    }
+    _ = service.at(1000, .drainSignal(term))
+    while let wake = service.wake, wake < 11_000 {
+      #expect(service.at(wake, .tick) == [.look])
+      #expect(service.at(wake, .look(Look(busy: 0, lingering: 0, arrivals: nil))) == [])
+    }
+    #expect(service.at(11_000, .tick) == [.look])
+    #expect(!service.machine.hasGoneQuiet)
   }
 
   @Test func `is held off by busy connections until each has answered`() {

@@ -1,36 +1,5 @@
 @testable import Lifecycle
 
-/// A small random generator that repeats from its seed, SplitMix64.
-struct Random {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var word = state
-    word = (word ^ (word >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    word = (word ^ (word >> 27)) &* 0x94d0_49bb_1331_11eb
-    return word ^ (word >> 31)
-  }
-
-  /// A number from 0 to one below `limit`.
-  mutating func below(_ limit: Int) -> Int { Int(next() % UInt64(max(1, limit))) }
-
-  /// True so often in a hundred.
-  mutating func chance(_ percent: Int) -> Bool { below(100) < percent }
-
-  /// A time in microseconds: often short, sometimes as long as `longest`.
-  mutating func time(upTo longest: Int) -> Int {
-    switch below(4) {
-    case 0: below(1000)
-    case 1: below(longest / 50 + 1)
-    case 2: below(longest / 4 + 1)
-    default: below(longest + 1)
-    }
-  }
-}
-
 /// One history of a service: a main process with a will of its own, descendants, connections, and people who
 /// send signals. It drives a machine as the supervisor does, and judges what that says by the promises of a
 /// stop, each of which it keeps count of by itself.
@@ -82,9 +51,14 @@ struct World {
   private var commandEnds: Int?
   private var busyUntil: [Int] = []
   private var lingersUntil: [Int] = []
+  /// Until when after the drain's beginning requests come, and in how many of a hundred looks.
+  private let trafficUntil: Int
+  private let trafficDensity: Int
 
   // The limits, as given.
   private let lameDuck: Int
+  private let isAuto: Bool
+  private let isDense: Bool
   private let busyMax: Int
   private let grace: Int?
   private let descendantsMax: Int
@@ -107,6 +81,14 @@ struct World {
   private var firstKill: Int?
   private var lingerBegan: Int?
   private var lastLook: Look?
+  /// Looks of the lame duck that found something new, and when the last was that might have.
+  private var looksWithTraffic = 0
+  private var lastTraffic: Int?
+  /// The same of new connections alone: what counts where there have been many.
+  private var looksWithConnections = 0
+  private var lastConnection: Int?
+  /// When the lame duck ended.
+  private var finishingSince: Int?
   private var commandToldEnded = false
   private var finished: (at: Int, code: UInt8)?
   private var ticksAtThisMoment = 0
@@ -135,7 +117,13 @@ struct World {
     descendantsMax = 1 + random.time(upTo: 5 * second)
     unaskedMax = 1 + random.time(upTo: second)
     lingerMax = random.chance(30) ? 0 : random.time(upTo: 3 * second)
+    isAuto = lameDuck > 0 && random.chance(60)
+    isDense = isAuto && random.chance(30)
+    trafficUntil = random.time(upTo: 4 * second)
+    trafficDensity = random.below(101)
     var plan = Plan()
+    if isAuto { plan.quietChance = QuietChance(millionths: UInt32(1 + random.below(500_000))) }
+    if isDense { plan.gap = .milliseconds(100 + random.below(1000)) }
     plan.lameDuck = .microseconds(lameDuck)
     plan.busyMax = .microseconds(busyMax)
     plan.grace = grace.map { .microseconds($0) }
@@ -260,7 +248,8 @@ struct World {
         tell(
           .look(
             Look(
-              busy: busyUntil.count { $0 > now && mainLives }, lingering: lingersUntil.count { $0 > now })))
+              busy: busyUntil.count { $0 > now && mainLives }, lingering: lingersUntil.count { $0 > now },
+              arrivals: arrivals())))
       } else {
         tell(.look(Look(busy: random.below(3) - 1, lingering: random.below(3) - 1)))
       }
@@ -271,6 +260,14 @@ struct World {
     case .allReaped:
       tell(.childless)
     }
+  }
+
+  /// What a look finds to have come; nil where the table cannot be read.
+  private mutating func arrivals() -> Arrivals? {
+    if random.chance(3) { return nil }
+    let comes = began.map { now - $0 < trafficUntil } ?? true
+    guard comes && random.chance(trafficDensity) else { return Arrivals(connections: 0) }
+    return Arrivals(connections: random.below(3), requests: 1 + random.below(3))
   }
 
   /// A process ends, and is reaped a little later.
@@ -321,6 +318,10 @@ struct World {
     judge(actions, after: event, in: before, expectation)
     for action in actions { perform(action) }
     let after = machine.phase
+    if machine.isFinishing && finishingSince == nil {
+      finishingSince = now
+      judgeEndOfLameDuck()
+    }
     if after == .lingering && before != .lingering {
       lingerBegan = now
       lastLook = nil
@@ -368,6 +369,12 @@ struct World {
       if phase == .starting { failed = code }
     case .look(let look):
       lastLook = look
+      if phase == .draining && finishingSince == nil {
+        if look.arrivals.map({ $0.connections > 0 || $0.requests > 0 }) ?? true { lastTraffic = now }
+        if look.arrivals.map({ $0.connections > 0 }) ?? true { lastConnection = now }
+        if look.arrivals != nil && lastTraffic == now { looksWithTraffic += 1 }
+        if look.arrivals != nil && lastConnection == now { looksWithConnections += 1 }
+      }
     case .drainCommandEnded:
       commandToldEnded = true
     case .ready, .signal, .childless, .tick: break
@@ -450,9 +457,7 @@ struct World {
     }
     if wake == wakeOfTick { return }
     wakeOfTick = wake
-    let parts = wake.components
-    let due =
-      Int(parts.seconds) * World.second + Int((parts.attoseconds + 999_999_999_999) / 1_000_000_000_000)
+    let due = Int((wake.inNanoseconds + 999) / 1_000)
     var late = 0
     if !isTimely { late = random.chance(70) ? random.below(5000) : random.time(upTo: 10 * World.second) }
     tickDue = max(now, due + late)
@@ -530,6 +535,18 @@ struct World {
     }
   }
 
+  /// The lame duck takes its whole time, or as long as it takes to see that nothing comes any more.
+  private mutating func judgeEndOfLameDuck() {
+    guard let began, now < began + min(lameDuck, grace.map { $0 / 2 } ?? .max) else { return }
+    if !isAuto { broken("cuts the lame duck short") }
+    if looksWithTraffic < 3 && !isDense { broken("concludes from next to nothing that it is quiet") }
+    let areKnown = isDense || looksWithConnections >= 16
+    if now <= (areKnown ? lastConnection : lastTraffic) ?? began {
+      broken("calls it quiet as something comes")
+    }
+    if !machine.hasGoneQuiet { broken("does not say why the lame duck ends") }
+  }
+
   private mutating func judgeStop() {
     if stopped != nil { broken("sends the stop signal twice") }
     if ended != nil { broken("sends the stop signal to a process that has ended") }
@@ -540,9 +557,10 @@ struct World {
     if toldSignal == nil { broken("stops a service that was only asked to drain") }
     if hurried || floorFrom == now { return }
     let half = grace.map { $0 / 2 } ?? .max
-    if now < began + min(lameDuck, half) { broken("cuts the lame duck short") }
+    let lameDuckEnded = finishingSince ?? began + min(lameDuck, half)
+    if now < lameDuckEnded { broken("cuts the lame duck short") }
     let commandRuns = machine.plan.hasDrainCommand && !commandToldEnded
-    if let lastLook, lastLook.busy > 0 || commandRuns, now < began + min(lameDuck + busyMax, half) {
+    if let lastLook, lastLook.busy > 0 || commandRuns, now < lameDuckEnded + busyMax, now - began < half {
       broken("does not wait for what is busy")
     }
   }

@@ -61,8 +61,10 @@ struct StatusTests {
     "phase": ["text"], "phase_seconds": ["number"], "uptime_seconds": ["number"], "ready": ["flag", "null"],
     "probes": ["list"], "probed_seconds_ago": ["number", "null"], "pid": ["number"], "name": ["text"],
     "processes": ["number", "null"], "says": ["text", "null"], "ports_from": ["text", "null"],
-    "ports": ["list"], "arrivals_per_second": ["number", "null"], "resets": ["number", "null"],
-    "lost_bytes": ["number", "null"], "signals_forwarded": ["number"], "children_reaped": ["number"],
+    "ports": ["list"], "arrivals_per_second": ["number", "null"], "arrived": ["number", "null"],
+    "silent_seconds": ["number", "null"], "silence_wanted_seconds": ["number", "null"],
+    "resets": ["number", "null"], "lost_bytes": ["number", "null"], "signals_forwarded": ["number"],
+    "children_reaped": ["number"],
     "drains": ["number"],
   ]
   private static let probeKeys: [String: Set<String>] = [

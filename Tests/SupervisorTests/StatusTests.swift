@@ -91,15 +91,34 @@ private func object(_ status: Status) throws -> [String: Any] {
         """)
   }
 
+  @Test func `for a person tells what the lame duck has seen, and what it would take for quiet`() {
+    var quiet = Quiet(began: .zero, longest: .seconds(10), chance: .standard)
+    func lame(_ quiet: Quiet) -> String {
+      string(
+        status {
+          $0.phase = .draining
+          $0.quiet = quiet
+          $0.silent = .milliseconds(400)
+          $0.arrived = 12
+        }.text)
+    }
+    #expect(
+      lame(quiet).hasSuffix(
+        "since the drain began: 12 new connections, nothing new for 0.40s; not enough has come to tell what would be quiet\n"
+      ))
+    for look in 1...20 { _ = quiet.take(Arrivals(connections: 1), at: .milliseconds(look * 100)) }
+    #expect(lame(quiet).hasSuffix("12 new connections, nothing new for 0.40s; 1.83s would be quiet\n"))
+  }
+
   // MARK: - JSON
 
   @Test func `as JSON has the keys that are a contract`() throws {
     let object = try object(status())
     #expect(
       object.keys.sorted() == [
-        "arrivals_per_second", "children_reaped", "drains", "lost_bytes", "name", "phase", "phase_seconds",
-        "pid", "ports", "ports_from", "probed_seconds_ago", "probes", "processes", "ready", "resets", "says",
-        "signals_forwarded", "uptime_seconds",
+        "arrivals_per_second", "arrived", "children_reaped", "drains", "lost_bytes", "name", "phase",
+        "phase_seconds", "pid", "ports", "ports_from", "probed_seconds_ago", "probes", "processes", "ready",
+        "resets", "says", "signals_forwarded", "silence_wanted_seconds", "silent_seconds", "uptime_seconds",
       ])
     let ports = try #require(object["ports"] as? [[String: Any]])
     #expect(

@@ -19,8 +19,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -110,7 +110,7 @@ int clinux_pipe(int ends[2]);
 // What is read of a struct tcp_info, include/uapi/linux/tcp.h (whose header clashes with the C library's).
 struct clinux_tcp_info {
   uint64_t bytes_received, bytes_sent, bytes_acked, bytes_retrans;
-  uint32_t last_data_recv, last_data_sent, notsent_bytes;
+  uint32_t last_data_recv, last_data_sent, last_ack_recv, notsent_bytes;
 };
 // false where the kernel's is too short to have them (before Linux 4.19).
 bool clinux_read_tcp_info(const void *bytes, size_t count, struct clinux_tcp_info *info);
@@ -173,6 +173,8 @@ int clinux_enter_network_namespace(int fd);
 // bind(2) of a netlink socket to an address of the kernel's choice.
 int clinux_bind_netlink(int fd);
 
+// The port that an internet socket is bound to; 0 where it is none.
+uint16_t clinux_local_port(int fd);
 // A TCP socket on a port of the kernel's choice that others may share, SO_REUSEPORT; -1 with errno.
 int clinux_shared_port(uint16_t *port);
 // On every processor that we may run on (up to 1,024): makes a TCP socket on that shared port and closes it.
@@ -189,8 +191,9 @@ struct clinux_bound {
   bool ipv6, ipv6_only;
   uid_t user;
 };
-// Whether a descriptor of another process is one: pidfd_getfd(2), which needs Linux 5.6 and the right to trace it.
-bool clinux_bound_socket(pid_t process, int descriptor, struct clinux_bound *bound);
+// Whether a descriptor of another process, whose link in /proc is `path`, is one: pidfd_getfd(2), which needs Linux 5.6
+// and the right to trace it.
+bool clinux_bound_socket(pid_t process, int descriptor, const char *path, struct clinux_bound *bound);
 
 // getdents64(2), which not every libc has under this name.
 ssize_t clinux_getdents(int fd, void *entries, size_t size);

@@ -1,3 +1,5 @@
+import Linux
+
 /// Whether a connection has work in progress, told from the kernel's figures alone.
 ///
 /// Exact for one request at a time, HTTP/1.x; for protocols that send without being asked it errs towards

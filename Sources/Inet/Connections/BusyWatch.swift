@@ -10,7 +10,6 @@ public struct BusyWatch: SocketCollector {
   public static var capacity: Int { 65536 }
 
   private struct Entry {
-    var cookie: UInt64
     /// At the first look.
     var bytesSent: UInt64
     var bytesReceived: UInt64
@@ -20,9 +19,8 @@ public struct BusyWatch: SocketCollector {
   }
 
   private var entries: [Entry] = []
-  /// Indexes into `entries` plus one, by the cookie's hash, with the next free place taken where one is not;
-  /// always at most half full. 0 is free.
-  private var slots: [Int32] = []
+  /// The places of `entries`.
+  private var index = CookieIndex()
   private var isFirstLook = true
 
   /// Open connections at this look.
@@ -54,7 +52,7 @@ public struct BusyWatch: SocketCollector {
     beginLook()
     if isFirstLook {
       entries.removeAll()
-      slots.removeAll()
+      index.removeAll()
       notFollowed = 0
     }
   }
@@ -64,9 +62,9 @@ public struct BusyWatch: SocketCollector {
     connections += 1
     if isFirstLook {
       follow(socket)
-    } else if let index = find(socket.cookie), !entries[index].isFinished {
-      if isFinished(entries[index], socket) {
-        entries[index].isFinished = true
+    } else if let place = index.place(of: socket.cookie), !entries[place].isFinished {
+      if isFinished(entries[place], socket) {
+        entries[place].isFinished = true
       } else {
         busy += 1
       }
@@ -80,12 +78,12 @@ public struct BusyWatch: SocketCollector {
       notFollowed += 1
       return
     }
+    guard index.insert(socket.cookie) else { return }
     busy += 1
     entries.append(
       Entry(
-        cookie: socket.cookie, bytesSent: socket.history?.bytesSent ?? 0,
+        bytesSent: socket.history?.bytesSent ?? 0,
         bytesReceived: socket.history?.bytesReceived ?? 0, wasSending: activity == .justSent))
-    insert(entries.count)
   }
 
   /// Whether a followed connection is not waited for any more.
@@ -101,37 +99,5 @@ public struct BusyWatch: SocketCollector {
       return hasAnswered && socket.unacknowledged == 0 && history.bytesReceived > entry.bytesReceived
         && history.sinceReceived + Activity.tick < history.sinceSent
     }
-  }
-
-  // MARK: - The index
-
-  private func slot(_ cookie: UInt64) -> Int {
-    Int(truncatingIfNeeded: (cookie &* 0x9e37_79b9_7f4a_7c15) >> 32) & (slots.count - 1)
-  }
-
-  private func find(_ cookie: UInt64) -> Int? {
-    guard !slots.isEmpty else { return nil }
-    var place = slot(cookie)
-    while slots[place] != 0 {
-      let index = Int(slots[place]) - 1
-      if entries[index].cookie == cookie { return index }
-      place = (place + 1) & (slots.count - 1)
-    }
-    return nil
-  }
-
-  private mutating func insert(_ number: Int) {
-    if entries.count * 2 > slots.count {
-      slots = [Int32](repeating: 0, count: max(64, slots.count * 2))
-      for index in 1...entries.count { place(index) }
-    } else {
-      place(number)
-    }
-  }
-
-  private mutating func place(_ number: Int) {
-    var place = slot(entries[number - 1].cookie)
-    while slots[place] != 0 { place = (place + 1) & (slots.count - 1) }
-    slots[place] = Int32(number)
   }
 }

@@ -11,6 +11,8 @@ public struct Death: Equatable, Sendable {
   public var local: Endpoint
   /// The peer's end; port 0 where the kernel had forgotten it.
   public var remote: Endpoint
+  /// The socket's number.
+  public var cookie: UInt64
   /// Whether it was cut off: by a reset of either side, or because the kernel gave up on its peer.
   public var wasReset: Bool
   /// Payload bytes that the service had written and the peer had not acknowledged.
@@ -30,6 +32,7 @@ public struct Death: Equatable, Sendable {
   public init?(of socket: TCPSocket) {
     local = socket.local
     remote = socket.remote
+    cookie = socket.cookie
     wasReset = true
     unacknowledged = 0
     unread = 0

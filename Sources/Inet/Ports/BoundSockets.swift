@@ -46,11 +46,15 @@ public struct BoundSockets: SocketCollector {
     let path: Text = "/proc/\(process)/fd"
     path.bytes.withCString { path in
       try? Directory.numbers(in: path) { (descriptor, directory) in
-        var bound = clinux_bound()
         guard case .socket(let inode) = SocketOwners.target(of: descriptor, in: directory),
-          !sockets.contains(where: { $0.inode == inode }),
-          clinux_bound_socket(process.rawValue, descriptor, &bound)
+          !sockets.contains(where: { $0.inode == inode })
         else { return true }
+        var bound = clinux_bound()
+        let link: Text = "/proc/\(process)/fd/\(descriptor)"
+        let isBound = link.bytes.withCString {
+          clinux_bound_socket(process.rawValue, descriptor, $0.pointer, &bound)
+        }
+        if !isBound { return true }
         take(TCPSocket(bound, inode: inode))
         return true
       }

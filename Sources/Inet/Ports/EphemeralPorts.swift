@@ -19,11 +19,21 @@ public enum EphemeralPorts {
   /// Whether an outgoing connection may be given this port: in the range, and not in ip_local_reserved_ports.
   public static func contain(_ port: UInt16) -> Bool {
     guard let range, range.contains(port) else { return false }
-    guard let text = try? File.read(CString("/proc/sys/net/ipv4/ip_local_reserved_ports"), limit: 65536)
-    else {
-      return true
-    }
-    return !isListed(port, in: text)
+    return !isListed(port, in: reserved)
+  }
+
+  /// How many ports of a range are not in ip_local_reserved_ports.
+  static func count(in range: ClosedRange<UInt16>) -> Int {
+    let reserved = reserved
+    if reserved.count < 2 { return range.count }
+    var count = 0
+    for port in range where !isListed(port, in: reserved) { count += 1 }
+    return count
+  }
+
+  /// The text of ip_local_reserved_ports; empty where it cannot be read.
+  private static var reserved: [UInt8] {
+    (try? File.read(CString("/proc/sys/net/ipv4/ip_local_reserved_ports"), limit: 65536)) ?? []
   }
 
   /// Whether a port is in a list like "8080,9000-9010".

@@ -40,6 +40,7 @@ public enum PortOrigin: Equatable, Sendable {
 
 extension PortOrigin: TextRepresentable {
   /// "given", "cgroup", "descriptors", "user".
+  @inline(never)
   public func write(to text: inout Text) {
     switch self {
     case .given: text.append("given")

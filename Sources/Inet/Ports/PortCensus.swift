@@ -126,6 +126,7 @@ extension TCPState: TextRepresentable {
   }
 
   /// The name.
+  @inline(never)
   public func write(to text: inout Text) { text.append(name) }
 }
 

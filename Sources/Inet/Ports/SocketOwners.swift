@@ -8,12 +8,13 @@ public struct SocketOwners {
   /// Whether the descriptors of every process could be read.
   public private(set) var isComplete = true
 
-  /// At most so many sockets are remembered.
-  static var limit: Int { 65536 }
+  /// At most so many sockets are remembered by PID 1.
+  public static var limit: Int { 65536 }
 
   /// Reads the descriptors of some processes. Another user's are refused without CAP_SYS_PTRACE, and so are
-  /// those of one of our own that has changed its user, ptrace(2).
-  public init(_ processes: [ProcessID]) {
+  /// those of one of our own that has changed its user, ptrace(2). Not complete either where there are more
+  /// sockets than may be remembered.
+  public init(_ processes: [ProcessID], atMost limit: Int = SocketOwners.limit) {
     for process in processes {
       let directory: Text = "/proc/\(process)/fd"
       let isReadable = directory.bytes.withCString { path in
@@ -24,7 +25,9 @@ public struct SocketOwners {
           // With CAP_DAC_OVERRIDE, as root in a container, the directory can be listed all the same.
           case .refused: isComplete = false
           }
-          return inodes.count < SocketOwners.limit
+          if inodes.count <= limit { return true }
+          isComplete = false
+          return false
         }) != nil
       }
       if !isReadable { isComplete = false }

@@ -6,6 +6,8 @@ import Linux
 /// CONFIG_INET_DIAG_DESTROY.
 public struct SocketDestroyer {
   private let descriptor: FileDescriptor
+  /// The number of the last request, which its answer carries.
+  private var sequence: UInt32 = 0
 
   /// Opens a netlink socket.
   public init() throws(Errno) {
@@ -16,12 +18,17 @@ public struct SocketDestroyer {
       descriptor.rawValue, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
   }
 
+  /// A dialogue over a descriptor that is open already.
+  init(_ descriptor: FileDescriptor) { self.descriptor = descriptor }
+
   /// Closes it.
   public func close() { descriptor.close() }
 
   /// Ends one connection; false where it had ended already.
-  public func destroy(_ socket: TCPSocket) throws(Errno) -> Bool {
-    let bytes = SocketDestroyer.request(socket)
+  public mutating func destroy(_ socket: TCPSocket) throws(Errno) -> Bool {
+    sequence &+= 1
+    let sequence = sequence
+    let bytes = SocketDestroyer.request(socket, sequence: sequence)
     let fd = descriptor.rawValue
     _ = try bytes.withUnsafeBufferPointer { (buffer) throws(Errno) -> Int in
       try checked { send(fd, buffer.baseAddress, buffer.count, 0) }
@@ -32,7 +39,7 @@ public struct SocketDestroyer {
       var messages = NetlinkMessages(
         UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
       guard let message = try messages.next(), Int32(message.type) == NLMSG_ERROR,
-        let number = message.errorNumber
+        message.sequence == sequence, let number = message.errorNumber
       else { throw .protocolError }
       if number == 0 { return true }
       if number == ENOENT || number == ESTALE { return false }
@@ -41,11 +48,12 @@ public struct SocketDestroyer {
   }
 
   /// The request: this very socket, by both ends and its cookie.
-  static func request(_ socket: TCPSocket) -> [UInt8] {
+  static func request(_ socket: TCPSocket, sequence: UInt32) -> [UInt8] {
     var header = nlmsghdr()
     header.nlmsg_len = UInt32(MemoryLayout<nlmsghdr>.size + MemoryLayout<inet_diag_req_v2>.size)
     header.nlmsg_type = UInt16(SOCK_DESTROY)
     header.nlmsg_flags = UInt16(NLM_F_REQUEST | NLM_F_ACK)
+    header.nlmsg_seq = sequence
     var body = inet_diag_req_v2()
     body.sdiag_family = UInt8(socket.local.isIPv6 ? AF_INET6 : AF_INET)
     body.sdiag_protocol = UInt8(IPPROTO_TCP)
@@ -68,7 +76,8 @@ extension inet_diag_sockid {
     idiag_cookie = (
       UInt32(truncatingIfNeeded: socket.cookie), UInt32(truncatingIfNeeded: socket.cookie >> 32)
     )
-    idiag_if = 0
+    // The kernel finds a socket that is bound to an interface by that alone.
+    idiag_if = socket.interface
   }
 }
 

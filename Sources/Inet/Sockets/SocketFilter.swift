@@ -10,7 +10,8 @@ public struct SocketFilter: Sendable {
   public var process: ProcessID?
   /// Only sockets that a connection still uses and no process has.
   public var isOrphansOnly = false
-  /// The inodes of the process's sockets.
+  /// The inodes of the process's sockets, by their hash, and zeros between them: a process may have very many, and
+  /// each row of the table is looked up.
   private var inodes: [UInt64] = []
 
   /// Every socket.
@@ -22,9 +23,20 @@ public struct SocketFilter: Sendable {
   /// Looks up what the process holds; throws where it may not be looked into, or is gone.
   public mutating func resolve() throws(Errno) {
     guard let process else { return }
-    let owners = SocketOwners([process])
+    // As many as the kernel lets a process have (fs.nr_open).
+    let owners = SocketOwners([process], atMost: 1 << 20)
     guard owners.isComplete else { throw .permissionDenied }
-    inodes = owners.sockets
+    var size = 16
+    while size < 2 * owners.sockets.count { size *= 2 }
+    inodes = [UInt64](repeating: 0, count: size)
+    for inode in owners.sockets { inodes[place(of: inode)] = inode }
+  }
+
+  /// Where an inode is in the table, or would be.
+  private func place(of inode: UInt64) -> Int {
+    var place = Int(truncatingIfNeeded: (inode &* 0x9e37_79b9_7f4a_7c15) >> 32) & (inodes.count - 1)
+    while inodes[place] != 0 && inodes[place] != inode { place = (place + 1) & (inodes.count - 1) }
+    return place
   }
 
   /// What to ask the table for.
@@ -32,7 +44,9 @@ public struct SocketFilter: Sendable {
 
   /// Whether a row is meant, as far as the query has not seen to that.
   public func includes(_ socket: TCPSocket) -> Bool {
-    if process != nil && !inodes.contains(socket.inode) { return false }
+    if process != nil && (socket.inode == 0 || inodes.isEmpty || inodes[place(of: socket.inode)] == 0) {
+      return false
+    }
     return !isOrphansOnly || socket.isWithoutProcess
   }
 }

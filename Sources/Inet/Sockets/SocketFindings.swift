@@ -17,13 +17,18 @@ public struct SocketSettings: Sendable {
   public var finTimeout: UInt64?
   /// net.ipv4.tcp_tw_reuse: whether an outgoing connection may take over one in TIME_WAIT.
   public var timeWaitReuse: UInt64?
+  /// net.ipv4.tcp_orphan_retries: after how many retransmissions a closed connection is given up; 0 is 8.
+  public var orphanRetries: UInt64?
   /// net.core.somaxconn: the most that listen(2) grants.
   public var maximumBacklog: UInt64?
   /// net.ipv4.tcp_max_tw_buckets.
   public var maximumTimeWaits: UInt64?
   /// net.ipv4.ip_local_port_range.
   public var ephemeralPorts: ClosedRange<UInt16>?
-  /// TcpExt ListenOverflows of /proc/net/netstat: connections dropped since a listener's queue was full.
+  /// How many of these outgoing connections may have: those that are not in ip_local_reserved_ports.
+  public var ephemeralCount = 0
+  /// TcpExt ListenOverflows of /proc/net/netstat: how often something for a listener was dropped since its queue
+  /// was full. A client that tries again counts again.
   public var listenOverflows: UInt64?
 
   /// Settings that are not known.
@@ -34,9 +39,11 @@ public struct SocketSettings: Sendable {
     var settings = SocketSettings()
     settings.finTimeout = read("/proc/sys/net/ipv4/tcp_fin_timeout")
     settings.timeWaitReuse = read("/proc/sys/net/ipv4/tcp_tw_reuse")
+    settings.orphanRetries = read("/proc/sys/net/ipv4/tcp_orphan_retries")
     settings.maximumBacklog = read("/proc/sys/net/core/somaxconn")
     settings.maximumTimeWaits = read("/proc/sys/net/ipv4/tcp_max_tw_buckets")
     settings.ephemeralPorts = EphemeralPorts.range
+    settings.ephemeralCount = settings.ephemeralPorts.map { EphemeralPorts.count(in: $0) } ?? 0
     settings.listenOverflows = KernelCounters.value(
       "TcpExt: ", "ListenOverflows", in: CString("/proc/net/netstat"))
     return settings
@@ -48,94 +55,104 @@ public struct SocketSettings: Sendable {
   }
 }
 
-/// A process that does not close what its peers have closed.
-public struct CloseWaitOwner: Sendable {
-  /// The process.
-  public let process: ProcessID
-  /// Its name.
-  public let name: [UInt8]
-  /// How many of the sockets looked at are its.
-  public var sockets: Int
-  /// How many descriptors it has open, and may have; nil where that cannot be read.
-  public var descriptors: Int?
-  /// RLIMIT_NOFILE.
-  public var limit: UInt64?
+/// A process that holds sockets which a finding is about.
+struct SocketCulprit {
+  let process: ProcessID
+  let name: [UInt8]
+  /// How many of the sockets looked for are its.
+  var sockets: Int
 
   /// Who holds these sockets, the one with the most first.
-  public static func find(_ sockets: [TCPSocket]) -> [CloseWaitOwner] {
-    let holders = SocketHolders(of: sockets.map { $0.inode }, all: false).holders
-    var owners: [CloseWaitOwner] = []
-    for holder in holders {
-      if let place = owners.firstIndex(where: { $0.process == holder.process }) {
-        owners[place].sockets += 1
+  static func find(_ holders: [SocketHolder], _ inodes: [UInt64]) -> [SocketCulprit] {
+    var culprits: [SocketCulprit] = []
+    for holder in holders where inodes.contains(holder.inode) {
+      if let place = culprits.firstIndex(where: { $0.process == holder.process }) {
+        culprits[place].sockets += 1
       } else {
-        owners.append(
-          CloseWaitOwner(
-            process: holder.process, name: holder.name, sockets: 1,
-            descriptors: ProcessTable.openDescriptors(of: holder.process),
-            limit: ProcessTable.descriptorLimit(of: holder.process)))
+        culprits.append(SocketCulprit(process: holder.process, name: holder.name, sockets: 1))
       }
     }
-    var sorted: [CloseWaitOwner] = []
-    for owner in owners {
-      sorted.insert(owner, at: sorted.firstIndex { $0.sockets < owner.sockets } ?? sorted.count)
+    var sorted: [SocketCulprit] = []
+    for culprit in culprits {
+      sorted.insert(culprit, at: sorted.firstIndex { $0.sockets < culprit.sockets } ?? sorted.count)
     }
     return sorted
+  }
+
+  /// ", and 15 of 1024 descriptors open"; nothing where that cannot be read.
+  var descriptors: Text {
+    guard let open = ProcessTable.openDescriptors(of: process),
+      let limit = ProcessTable.descriptorLimit(of: process)
+    else { return Text() }
+    return ", and \(open) of \(limit) descriptors open"
   }
 }
 
 extension SocketSummary {
-  /// What is wrong in it.
-  public func findings(_ settings: SocketSettings, _ owners: [CloseWaitOwner]) -> [SocketFinding] {
+  /// What is wrong in it. Looks for the processes that some of it is about.
+  ///
+  /// - `settings`: the kernel's.
+  /// - `before`: CLOSE_WAIT sockets at an earlier look; nil where there was none.
+  public func findings(_ settings: SocketSettings, closeWaitsBefore before: Int? = nil) -> [SocketFinding] {
+    var wanted: [UInt64] = []
+    for port in ports where port.waiting > 0 && (port.isFull || notAccepted.count > 0) {
+      wanted.append(port.inode)
+    }
+    let holders = SocketHolders(of: wanted + notClosedInodes, all: false).holders
     var findings: [SocketFinding] = []
-    closeWaitFinding(owners).map { findings.append($0) }
-    if withoutProcess > 0 {
+    closeWaitFinding(holders, before).map { findings.append($0) }
+    if notAccepted.count > 0 {
+      var text: Text = "\(notAccepted.count, "connection") ESTABLISHED that no process has accepted"
+      append(notAccepted, limit: SocketSummary.acceptLimit, &text)
+      for culprit in SocketCulprit.find(holders, wanted).prefix(3) {
+        text.append(contentsOf: "; \(culprit.name) (pid \(culprit.process)) listens\(culprit.descriptors)")
+      }
       findings.append(
         SocketFinding(
-          kind: "without_process", text: "\(withoutProcess, "connection") ESTABLISHED that no process has",
-          advice:
-            "they wait to be accepted, so the application is behind; or their process is gone and the kernel delivers the rest"
-        ))
+          kind: "without_process", text: text,
+          advice: "the application accepts too slowly, or no more: look at what it is doing"))
     }
     if stuck.silent > 0 {
       var text: Text = "\(stuck.silent, "closed connection") whose peer does not acknowledge, with "
       text.append(byteCount: stuck.silentBytes)
-      findings.append(
-        SocketFinding(
-          kind: "not_draining", text: text,
-          advice:
-            "the kernel gives up by itself (net.ipv4.tcp_orphan_retries); ebb sockets --destroy --state fin-wait-1 does at once"
-        ))
+      var advice: Text =
+        "the kernel gives up by itself (net.ipv4.tcp_orphan_retries is \(value(settings.orphanRetries))"
+      if settings.orphanRetries == 0 { advice.append(", which means 8") }
+      advice.append("); ebb sockets --destroy --state fin-wait-1,closing,last-ack does at once")
+      findings.append(SocketFinding(kind: "not_draining", text: text, advice: advice))
     }
-    for port in ports where port.waiting > port.backlog || (port.waiting > 0 && port.waiting == port.backlog)
-    {
+    for port in ports where port.isFull && port.counts.total > 0 {
+      var text: Text =
+        "port \(port.port): \(Int(port.waiting), "connection") waiting to be accepted, where \(port.backlog ?? 0) may"
+      for culprit in SocketCulprit.find(holders, [port.inode]).prefix(1) {
+        text.append(contentsOf: "; \(culprit.name) (pid \(culprit.process)) listens")
+      }
       findings.append(
         SocketFinding(
-          kind: "listen_queue",
-          text:
-            "port \(port.port): \(Int(port.waiting), "connection") waiting to be accepted, where \(port.backlog) may",
+          kind: "listen_queue", text: text,
           advice:
             "new ones are dropped: the application accepts too slowly, or asks for too small a backlog in listen(2) (net.core.somaxconn is \(value(settings.maximumBacklog)))"
         ))
     }
-    if let overflows = settings.listenOverflows, overflows > 0 {
+    if let overflows = settings.listenOverflows, overflows > 0, isOfEverything {
       findings.append(
         SocketFinding(
           kind: "listen_overflows",
           text:
-            "\(Int(clamping: overflows), "connection") dropped since this network namespace was made: a listener's queue was full",
+            "\(Int(clamping: overflows), "time") since this network namespace was made, a client was turned away by a full accept queue",
           advice:
             "a larger backlog in listen(2), up to net.core.somaxconn (\(value(settings.maximumBacklog))), or more workers"
         ))
     }
     if let range = settings.ephemeralPorts {
-      let size = Int(range.upperBound) - Int(range.lowerBound) + 1
+      let size = settings.ephemeralCount
       for destination in destinations where destination.count * 10 >= size * 8 {
+        let least: StaticString = areDestinationsLeast ? "at least " : ""
         findings.append(
           SocketFinding(
             kind: "ephemeral_ports",
             text:
-              "\(destination.count) of \(size) ephemeral ports are used towards \(destination.peer), \(destination.timeWaits) in TIME_WAIT",
+              "\(least)\(destination.count) of \(size) ephemeral ports are used towards \(destination.peer), \(min(destination.count, destination.timeWaits)) in TIME_WAIT",
             advice:
               "keep connections open and use them again; net.ipv4.ip_local_port_range is \(range.lowerBound)-\(range.upperBound), net.ipv4.tcp_tw_reuse \(value(settings.timeWaitReuse))"
           ))
@@ -147,16 +164,31 @@ extension SocketSummary {
 
   private func value(_ setting: UInt64?) -> Text { setting.map { "\($0)" } ?? "not readable" }
 
-  private func closeWaitFinding(_ owners: [CloseWaitOwner]) -> SocketFinding? {
-    let count = all.count(.closeWait)
-    if count == 0 { return nil }
-    var text: Text = "\(count, "connection") in CLOSE_WAIT: the peer has closed, the application has not"
-    for owner in owners.prefix(3) {
-      text.append(contentsOf: "; \(owner.name) (pid \(owner.process)) has \(owner.sockets)")
-      if closeWaits.count < count { text.append(contentsOf: " of the first \(closeWaits.count)") }
-      if let open = owner.descriptors, let limit = owner.limit {
-        text.append(contentsOf: ", and \(open) of \(limit) descriptors open")
+  /// " for 5s or more, the longest for 45s", as far as it is known.
+  private func append(_ overdue: Overdue, limit: Duration, _ text: inout Text) {
+    if let longest = overdue.longest {
+      text.append(
+        contentsOf:
+          " for \(limit) or more, the longest for \(Duration.seconds(longest.inMilliseconds / 1000))")
+    } else {
+      text.append(" (since when, only netlink tells)")
+    }
+  }
+
+  private func closeWaitFinding(_ holders: [SocketHolder], _ before: Int?) -> SocketFinding? {
+    if notClosed.count == 0 { return nil }
+    var text: Text = "\(notClosed.count, "connection") in CLOSE_WAIT"
+    append(notClosed, limit: SocketSummary.closeLimit, &text)
+    if let before, all.count(.closeWait) > before {
+      text.append(contentsOf: ", \(all.count(.closeWait) - before) more than when the watch began")
+    }
+    text.append(": the peer has closed, the application has not")
+    for culprit in SocketCulprit.find(holders, notClosedInodes).prefix(3) {
+      text.append(contentsOf: "; \(culprit.name) (pid \(culprit.process)) has \(culprit.sockets)")
+      if notClosedInodes.count < notClosed.count {
+        text.append(contentsOf: " of the first \(notClosedInodes.count)")
       }
+      text.append(contentsOf: culprit.descriptors)
     }
     return SocketFinding(
       kind: "close_wait", text: text,
@@ -184,5 +216,13 @@ extension SocketSummary {
     return SocketFinding(
       kind: "time_wait", text: "\(count) connections in TIME_WAIT, kept by the side that closes first",
       advice: advice)
+  }
+}
+
+extension SocketSummary.Port {
+  /// Whether its fullest listener takes no more, or one more: the kernel lets in one above the backlog.
+  fileprivate var isFull: Bool {
+    guard let backlog else { return false }
+    return waiting > 0 && waiting >= backlog
   }
 }

@@ -32,8 +32,28 @@ public struct SocketSummary: SocketCollector, Sendable {
     public var counts = Counts()
     /// Connections that wait to be accepted, in the listener where most do, and how many may.
     public var waiting: UInt32 = 0
-    /// How many may wait there.
-    public var backlog: UInt32 = 0
+    /// How many may wait there; nil where the table does not tell, as /proc does not.
+    public var backlog: UInt32?
+    /// The inode of that listener.
+    public var inode: UInt64 = 0
+  }
+
+  /// Sockets that have been for too long in a state that should pass.
+  public struct Overdue: Sendable {
+    /// How many.
+    public private(set) var count = 0
+    /// For how long one has been at least; nil where the table does not tell.
+    public private(set) var longest: Duration?
+
+    /// Counts one, if it has been there for so long, or for a time that is not known; false where not.
+    fileprivate mutating func add(_ time: Duration?, limit: Duration) -> Bool {
+      if let time {
+        if time < limit { return false }
+        longest = max(longest ?? .zero, time)
+      }
+      count += 1
+      return true
+    }
   }
 
   /// A destination of outgoing connections.
@@ -47,6 +67,8 @@ public struct SocketSummary: SocketCollector, Sendable {
   }
 
   private let filter: SocketFilter
+  /// Whether nothing is filtered.
+  var isOfEverything: Bool { filter.isEmpty }
   /// Everything.
   public private(set) var all = Counts()
   /// The ports that are listened on.
@@ -55,10 +77,14 @@ public struct SocketSummary: SocketCollector, Sendable {
   public private(set) var others = Counts()
   /// Destinations, as many as there is room for.
   public private(set) var destinations: [Destination] = []
-  /// CLOSE_WAIT sockets, the first few, to find their owners.
-  public private(set) var closeWaits: [TCPSocket] = []
-  /// ESTABLISHED sockets that no process has.
-  public private(set) var withoutProcess = 0
+  /// Whether the counts of the destinations are what there is at least, since there was not room for all.
+  public private(set) var areDestinationsLeast = false
+  /// CLOSE_WAIT for too long.
+  public private(set) var notClosed = Overdue()
+  /// The inodes of these sockets, the first few, to find their owners.
+  public private(set) var notClosedInodes: [UInt64] = []
+  /// ESTABLISHED for too long with no process.
+  public private(set) var notAccepted = Overdue()
   /// FIN_WAIT1, CLOSING and LAST_ACK whose peer has gone silent, and their bytes.
   public private(set) var stuck = LingerLook()
   /// Where a port is in `ports`, plus one; 0 is nowhere. One byte a port.
@@ -68,11 +94,16 @@ public struct SocketSummary: SocketCollector, Sendable {
   static var portLimit: Int { 255 }
   /// At most so many destinations are counted. A frequent one that comes late takes the place of a rare one.
   static var destinationLimit: Int { 256 }
-  /// So many CLOSE_WAIT sockets are kept.
+  /// So many inodes of CLOSE_WAIT sockets are kept.
   static var kept: Int { 256 }
+  /// A peer that has closed is no reason to close while an answer is still being made.
+  static var closeLimit: Duration { .seconds(5) }
+  /// A server that keeps up accepts within a moment.
+  static var acceptLimit: Duration { .seconds(1) }
 
-  /// A summary of the sockets that a filter means; `listeners` are the ports to tell apart.
-  public init(_ filter: SocketFilter, listeners: [TCPSocket]) {
+  /// A summary of the sockets that a filter means; `listeners` are the ports to tell apart, `tellsBacklog` is
+  /// whether their rows say how many may wait.
+  public init(_ filter: SocketFilter, listeners: [TCPSocket], tellsBacklog: Bool = true) {
     self.filter = filter
     index = [UInt8](repeating: 0, count: 65536)
     for socket in listeners {
@@ -83,27 +114,24 @@ public struct SocketSummary: SocketCollector, Sendable {
         index[port] = UInt8(ports.count)
       }
       let place = Int(index[port]) - 1
-      if socket.receiveQueue >= ports[place].waiting {
+      if socket.receiveQueue > ports[place].waiting || ports[place].inode == 0 {
         ports[place].waiting = socket.receiveQueue
-        ports[place].backlog = socket.sendQueue
+        ports[place].backlog = tellsBacklog ? socket.sendQueue : nil
+        ports[place].inode = socket.inode
       }
     }
   }
 
   /// Forgets all rows.
   public mutating func restart() {
-    let kept = ports
     all = Counts()
     others = Counts()
-    ports = kept.map {
-      var port = Port(port: $0.port)
-      port.waiting = $0.waiting
-      port.backlog = $0.backlog
-      return port
-    }
+    for place in ports.indices { ports[place].counts = Counts() }
     destinations = []
-    closeWaits = []
-    withoutProcess = 0
+    areDestinationsLeast = false
+    notClosed = Overdue()
+    notClosedInodes = []
+    notAccepted = Overdue()
     stuck = LingerLook()
   }
 
@@ -119,11 +147,36 @@ public struct SocketSummary: SocketCollector, Sendable {
       if socket.remote.port != 0 { count(socket.remote, isTimeWait: socket.state == .timeWait) }
     }
     switch socket.state {
-    case .closeWait: if closeWaits.count < SocketSummary.kept { closeWaits.append(socket) }
-    case .established: if socket.inode == 0 { withoutProcess += 1 }
+    case .closeWait:
+      if notClosed.add(socket.history?.sinceAcknowledged, limit: SocketSummary.closeLimit),
+        notClosedInodes.count < SocketSummary.kept
+      {
+        notClosedInodes.append(socket.inode)
+      }
+    // Nothing has been sent on it: that is how long the connection has been there.
+    case .established:
+      if socket.inode == 0 {
+        _ = notAccepted.add(socket.history?.sinceSent, limit: SocketSummary.acceptLimit)
+      }
     case .finWait1, .closing, .lastAck: stuck.take(socket)
     case .synSent, .synReceived, .finWait2, .timeWait, .close, .listen, .newSynReceived: break
     }
+  }
+
+  /// The states in which there are sockets that may have been there for too long: whether they have, only their
+  /// histories tell, which are not asked for at first.
+  public var doubtful: TCPStates {
+    var states = TCPStates()
+    if notClosed.count > 0 { states.insert(TCPStates(.closeWait)) }
+    if notAccepted.count > 0 { states.insert(TCPStates(.established)) }
+    return states
+  }
+
+  /// Takes over what a summary of the sockets in these states, with their histories, says of their times.
+  public mutating func judge(by other: SocketSummary) {
+    notClosed = other.notClosed
+    notClosedInodes = other.notClosedInodes
+    notAccepted = other.notAccepted
   }
 
   /// Counts a destination: exactly, while there are few; else by the rule of Misra and Gries, with which one
@@ -138,6 +191,7 @@ public struct SocketSummary: SocketCollector, Sendable {
       destinations.append(Destination(peer: peer, count: 1, timeWaits: isTimeWait ? 1 : 0))
       return
     }
+    areDestinationsLeast = true
     for place in destinations.indices { destinations[place].count -= 1 }
     destinations.removeAll { $0.count <= 0 }
   }

@@ -41,6 +41,7 @@ public struct Endpoint: Equatable, Sendable {
 
 extension Endpoint: TextRepresentable {
   /// "10.0.0.1:8080", "[2001:db8::1]:8080" (RFC 5952), "[::ffff:10.0.0.1]:8080".
+  @inline(never)
   public func write(to text: inout Text) {
     if isIPv6 {
       text.append("[")

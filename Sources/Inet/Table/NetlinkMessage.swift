@@ -84,7 +84,7 @@ extension TCPSocket {
   }
 
   /// The socket that a row describes; nil where an attribute's length makes no sense.
-  init?(_ row: SocketRow) {
+  @inline(never) init?(_ row: SocketRow) {
     let payload = row.payload
     let message = row.message
     let id = message.id
@@ -100,6 +100,7 @@ extension TCPSocket {
     expires = .milliseconds(Int64(message.idiag_expires))
     user = message.idiag_uid
     inode = UInt64(message.idiag_inode)
+    interface = id.idiag_if
 
     // Collected here and not in self: Swift 6.3.1, optimizing, takes stores into self within this loop for dead,
     // and drops them with all that leads to them.
@@ -155,5 +156,6 @@ extension TCPSocket.History {
     bytesNotSent = info.notsent_bytes
     sinceReceived = .milliseconds(Int64(info.last_data_recv))
     sinceSent = .milliseconds(Int64(info.last_data_sent))
+    sinceAcknowledged = .milliseconds(Int64(info.last_ack_recv))
   }
 }

@@ -5,28 +5,29 @@ import Linux
 /// has no cookies, no cgroups and no histories, and every line is read whatever is wanted.
 enum ProcNetTCP {
   /// Reads the rows of a query into a collector. A namespace without IPv6 has no tcp6.
-  static func read(_ query: SocketQuery, into collector: inout some SocketCollector) throws(Errno) {
-    try read(CString("/proc/net/tcp"), query, into: &collector)
-    do throws(Errno) {
-      try read(CString("/proc/net/tcp6"), query, into: &collector)
-    } catch {
-      if error != .noSuchFile { throw error }
-    }
+  static func read(_ query: SocketQuery, into collector: borrowing AnyCollector) throws(Errno) {
+    try read(CString("/proc/net/tcp"), CString("/proc/net/tcp6"), query, collector)
   }
 
   /// Reads the UDP sockets, whose files have the same form; state 7 is one that is not connected.
-  static func readUDP(_ query: SocketQuery, into collector: inout some SocketCollector) throws(Errno) {
-    try read(CString("/proc/net/udp"), query, into: &collector)
+  static func readUDP(_ query: SocketQuery, into collector: borrowing AnyCollector) throws(Errno) {
+    try read(CString("/proc/net/udp"), CString("/proc/net/udp6"), query, collector)
+  }
+
+  private static func read(
+    _ ipv4: CString, _ ipv6: CString, _ query: SocketQuery, _ collector: borrowing AnyCollector
+  ) throws(Errno) {
+    try read(ipv4, query, collector)
     do throws(Errno) {
-      try read(CString("/proc/net/udp6"), query, into: &collector)
+      try read(ipv6, query, collector)
     } catch {
       if error != .noSuchFile { throw error }
     }
   }
 
-  private static func read(
-    _ path: CString, _ query: SocketQuery, into collector: inout some SocketCollector
-  ) throws(Errno) {
+  /// Reads one such file. A line that makes no sense is ``Errno/protocolError``.
+  static func read(_ path: CString, _ query: SocketQuery, _ collector: borrowing AnyCollector) throws(Errno) {
+    let take = collector.take
     var isFirst = true
     var isBroken = false
     try Lines.read(path) { line in
@@ -42,7 +43,7 @@ enum ProcNetTCP {
       if query.states.contains(TCPStates(socket.state)),
         query.ports.isEmpty || query.ports.contains(socket.local.port)
       {
-        collector.take(socket)
+        take(socket)
       }
       return true
     }
@@ -60,21 +61,23 @@ extension TCPSocket {
     guard fields.count >= 11,
       let local = Endpoint(procField: fields[1]), let remote = Endpoint(procField: fields[2]),
       let state = hexadecimal(fields[3]).flatMap({ UInt8(exactly: $0) }).flatMap({ TCPState(rawValue: $0) }),
-      let queues = TCPSocket.pair(fields[4]), let timer = TCPSocket.pair(fields[5]),
-      let retransmissions = hexadecimal(fields[6]), let user = decimal(fields[7]),
+      let queues = TCPSocket.pair(fields[4]), let sendQueue = UInt32(exactly: queues.0),
+      let receiveQueue = UInt32(exactly: queues.1), let timer = TCPSocket.pair(fields[5]),
+      let kind = UInt8(exactly: timer.0), let retransmissions = hexadecimal(fields[6]),
+      let user = decimal(fields[7]).flatMap({ UInt32(exactly: $0) }),
       let inode = decimal(fields[9])
     else { return nil }
     self.state = state
     self.local = local
     self.remote = remote
     cookie = TCPSocket.hash(local, remote)
-    sendQueue = UInt32(truncatingIfNeeded: queues.0)
-    receiveQueue = UInt32(truncatingIfNeeded: queues.1)
-    self.timer = UInt8(truncatingIfNeeded: timer.0)
+    self.sendQueue = sendQueue
+    self.receiveQueue = receiveQueue
+    self.timer = kind
     // In clock ticks (USER_HZ, 100 a second on every architecture of ours).
     expires = .milliseconds(Int64(truncatingIfNeeded: min(timer.1, 1 << 40)) * 10)
     self.retransmissions = UInt8(truncatingIfNeeded: min(retransmissions, 255))
-    self.user = UInt32(truncatingIfNeeded: user)
+    self.user = user
     self.inode = inode
     cgroup = nil
     isIPv6Only = nil

@@ -18,22 +18,6 @@ public struct SocketQuery: Sendable {
   }
 }
 
-/// Who takes in the rows of a socket table, one at a time, so that memory does not grow with the table.
-public protocol SocketCollector {
-  /// Forgets all rows: the kernel says that the table changed under the reading, which begins again.
-  mutating func restart()
-  /// Takes one row.
-  mutating func take(_ socket: TCPSocket)
-  /// Takes a row by what can be read of it at once, so that no more is made of it; false where the whole
-  /// socket is wanted after all. Only rows from netlink come this way.
-  mutating func count(_ row: SocketRow) -> Bool
-}
-
-extension SocketCollector {
-  /// Wants every socket whole.
-  public mutating func count(_ row: SocketRow) -> Bool { false }
-}
-
 /// The socket table over NETLINK_SOCK_DIAG, sock_diag(7): both address families in one dump, filtered by the
 /// kernel, with no privilege needed.
 struct SocketDiagnostics {
@@ -58,11 +42,11 @@ struct SocketDiagnostics {
 
   /// Dumps the rows of a query into a collector. A dump that the kernel marks as interrupted
   /// (NLM_F_DUMP_INTR) is taken again, at most three times; then it is ``Errno/wouldBlock``.
-  mutating func dump(_ query: SocketQuery, into collector: inout some SocketCollector) throws(Errno) {
+  mutating func dump(_ query: SocketQuery, into collector: borrowing AnyCollector) throws(Errno) {
     for _ in 0..<4 {
       sequence &+= 1
       try request(query)
-      if try receive(into: &collector) { return }
+      if try receive(into: collector) { return }
       collector.restart()
     }
     throw .wouldBlock
@@ -129,7 +113,7 @@ struct SocketDiagnostics {
   }
 
   /// Takes in datagrams until the dump's end; false when it was interrupted.
-  private func receive(into collector: inout some SocketCollector) throws(Errno) -> Bool {
+  private func receive(into collector: borrowing AnyCollector) throws(Errno) -> Bool {
     // The kernel fills as much as the reader offers, up to 32 KiB.
     var buffer = [UInt8](repeating: 0, count: 32 * 1024)
     var reply = DumpReply(to: sequence)
@@ -140,7 +124,7 @@ struct SocketDiagnostics {
         // With MSG_TRUNC the count is the datagram's own: more than the buffer means that some is lost.
         guard count <= buffer.count else { throw .protocolError }
         try reply.take(
-          UnsafeRawBufferPointer(start: buffer.baseAddress, count: count), into: &collector)
+          UnsafeRawBufferPointer(start: buffer.baseAddress, count: count), into: collector)
       }
       if reply.isComplete { return !reply.wasInterrupted }
     }
@@ -157,8 +141,7 @@ struct DumpReply {
   init(to sequence: UInt32) { self.sequence = sequence }
 
   /// Takes in one datagram. Throws the kernel's error, or ``Errno/protocolError`` where it makes no sense.
-  mutating func take(_ datagram: UnsafeRawBufferPointer, into collector: inout some SocketCollector)
-    throws(Errno)
+  mutating func take(_ datagram: UnsafeRawBufferPointer, into collector: borrowing AnyCollector) throws(Errno)
   {
     // An empty datagram would be waited out for ever.
     guard !datagram.isEmpty else { throw .protocolError }
@@ -170,7 +153,8 @@ struct DumpReply {
       switch Int32(message.type) {
       case NLMSG_DONE, NLMSG_ERROR:
         // A NLMSG_DONE of old kernels has no number.
-        let number = message.errorNumber ?? (Int32(message.type) == NLMSG_DONE ? 0 : EPROTO)
+        let hasNone = Int32(message.type) == NLMSG_DONE && message.payload.count < 4
+        let number = hasNone ? 0 : message.errorNumber ?? EPROTO
         if number != 0 { throw Errno(number) }
         isComplete = true
         return

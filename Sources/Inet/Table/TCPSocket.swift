@@ -1,3 +1,5 @@
+import Linux
+
 /// A TCP socket as the kernel describes it, sock_diag(7): one row of the table.
 public struct TCPSocket: Sendable {
   /// Its state.
@@ -30,6 +32,8 @@ public struct TCPSocket: Sendable {
   public var cgroup: UInt64?
   /// Whether an IPv6 listener takes no IPv4 (IPV6_V6ONLY); nil where that is not told, as /proc never does.
   public var isIPv6Only: Bool?
+  /// The network interface that it is bound to, by number; 0 where to none, and from /proc.
+  public var interface: UInt32 = 0
   /// The connection's history; nil where it was not asked for or cannot be had.
   public var history: History?
 
@@ -51,6 +55,8 @@ public struct TCPSocket: Sendable {
     public var sinceReceived: Duration
     /// How long ago data was last sent; before any: since the connection was made.
     public var sinceSent: Duration
+    /// How long ago the peer last acknowledged anything: of CLOSE_WAIT, how long ago its FIN came, or less.
+    public var sinceAcknowledged: Duration = .zero
 
     /// A history of these figures.
     public init(bytesReceived: UInt64, bytesSent: UInt64, sinceReceived: Duration, sinceSent: Duration) {

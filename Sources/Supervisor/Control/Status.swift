@@ -25,6 +25,12 @@ struct Status {
   /// Connections a second that were accepted in this network namespace since it was asked before; nil the
   /// first time, and where the counter cannot be read.
   var arrivals: Rate?
+  /// What the lame duck has seen of the traffic; nil before, and where it takes its whole time.
+  var quiet: Quiet?
+  /// For how long nothing new has come, if so.
+  var silent = Duration.zero
+  /// New connections since the drain began; nil where they were not all seen.
+  var arrived: UInt64?
   var losses: SocketWatch.Losses
   var counters: Counters
 
@@ -71,6 +77,16 @@ struct Status {
     if ports.isEmpty { text.append("  no port found yet\n") }
     if let arrivals {
       text.append(contentsOf: "  \(arrivals) new connections a second\n")
+    }
+    if phase == .draining, let quiet {
+      text.append("  since the drain began: ")
+      if let arrived { text.append(contentsOf: "\(Int(clamping: arrived), "new connection"), ") }
+      text.append(contentsOf: "nothing new for \(silent); ")
+      if let silence = quiet.silence {
+        text.append(contentsOf: "\(silence) would be quiet\n")
+      } else {
+        text.append("not enough has come to tell what would be quiet\n")
+      }
     }
     if phase != .starting && phase != .serving && losses.notMeasured == nil {
       text.append(
@@ -120,6 +136,9 @@ struct Status {
     add(
       Field("arrivals_per_second", arrivals.map { .seconds(.milliseconds($0.perThousandSeconds)) } ?? .null),
       &text)
+    add(Field("arrived", arrived.map { .number(Int64(clamping: $0)) } ?? .null), &text)
+    add(Field("silent_seconds", quiet == nil ? .null : .seconds(silent)), &text)
+    add(Field("silence_wanted_seconds", quiet?.silence.map { .seconds($0) } ?? .null), &text)
     let isMeasured = losses.notMeasured == nil
     add(Field("resets", isMeasured ? .number(Int64(losses.resets)) : .null), &text)
     add(
@@ -157,6 +176,7 @@ extension Supervisor {
   /// second, and never as of another phase.
   func status() -> Status {
     let look = statusLook()
+    let isLameDuck = lifecycle.phase == .draining && !lifecycle.isFinishing
     let isReady: Bool?
     if let answer = readinessByPhase {
       if case .yes = answer { isReady = true } else { isReady = false }
@@ -172,7 +192,8 @@ extension Supervisor {
       probes: probes, sinceProbed: readiness.last.map { now - $0.at }, process: service.process,
       name: look.name ?? configuration.program.bytes, processes: look.processes,
       says: readiness.saysStatus, origin: sockets.ports.origin, ports: look.ports, arrivals: look.arrivals,
-      losses: sockets.losses, counters: counters)
+      quiet: isLameDuck ? lifecycle.quiet : nil, silent: lifecycle.quiet?.silent(at: now) ?? .zero,
+      arrived: sockets.arrived, losses: sockets.losses, counters: counters)
   }
 
   private func statusLook() -> StatusLook {

@@ -44,6 +44,9 @@ extension Status {
       "ebb_signals_forwarded_total", "Signals forwarded to the service.", counters.signalsForwarded, &text)
     counter(
       "ebb_children_reaped_total", "Processes reaped, orphans among them.", counters.childrenReaped, &text)
+    if let arrived {
+      counter("ebb_drain_connections_total", "New connections since the drain began.", arrived, &text)
+    }
     // What was not measured has no value: an absent series, not a zero.
     if losses.notMeasured == nil {
       counter("ebb_resets_total", "Connections reset since the drain began.", UInt64(losses.resets), &text)

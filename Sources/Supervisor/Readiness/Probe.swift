@@ -60,6 +60,7 @@ public enum Probe: Equatable, Sendable {
 
 extension Probe: TextRepresentable {
   /// As the user wrote it, a command without its arguments (they may hold a secret).
+  @inline(never)
   public func write(to text: inout Text) {
     switch self {
     case .listen: text.append("listen")

@@ -39,7 +39,9 @@ struct Readiness {
     _ = try checked { clinux_pass_credentials(descriptor.rawValue) }
     _ = try withUnsafeBytes(of: &name.text) { (raw) throws(Errno) -> Int32 in
       guard let base = raw.baseAddress else { throw .noSuchFile }
-      return try checked { setenv("NOTIFY_SOCKET", base.assumingMemoryBound(to: CChar.self), 1) }
+      return try checked {
+        setenv(CString("NOTIFY_SOCKET").pointer, base.assumingMemoryBound(to: CChar.self), 1)
+      }
     }
     notifySocket = descriptor
     return descriptor

@@ -94,6 +94,7 @@ extension Supervisor {
       wait: { (descriptor, index, isNew) throws(Errno) in
         let token = Token(.probe, check | index).rawValue
         if isNew {
+          self.sockets.noteProbe(from: clinux_local_port(descriptor.rawValue))
           try self.poll.add(descriptor, token: token, writable: true)
         } else {
           try self.poll.modify(descriptor, token: token, writable: false)

@@ -1,6 +1,7 @@
 import Linux
 
-/// The servers whose way of stopping gracefully we know, each tested with the real one.
+/// The servers whose way of stopping gracefully we know. Tests stop the real ones under load, but for uWSGI,
+/// unicorn, puma, Caddy and MariaDB.
 public enum KnownServer: CaseIterable, Sendable {
   /// nginx.
   case nginx

@@ -11,6 +11,10 @@ public struct PortDrain {
   public var lameDuck: Duration?
   /// `--lame-duck-max`; nil is the platform's.
   public var lameDuckMax: Duration?
+  /// `--quiet-chance`.
+  public var quietChance = QuietChance.standard
+  /// `--ignore-peer`.
+  public var ignoredPeers: [PeerRange] = []
   /// `--busy-max`; nil is 5 s.
   public var busyMax: Duration?
 
@@ -21,20 +25,36 @@ public struct PortDrain {
   public func run(until end: Duration?, _ say: (Text) -> Void) throws(Errno) -> Bool {
     var plan = Plan()
     plan.lameDuck = lameDuck ?? lameDuckMax ?? Platform.lameDuckMax
+    if lameDuck == nil { plan.quietChance = quietChance }
     if let busyMax { plan.busyMax = busyMax }
     var lifecycle = Lifecycle(plan: plan)
     var watch = SocketWatch(given: ports)
     let began = MonotonicClock.now
     // A table that cannot be read would let everything pass for idle.
     let first = try watch.trafficOrError()
+    watch.ignore(ignoredPeers)
+    watch.listenForDeaths()
+    watch.beginArrivals(at: began)
     say(
       "draining: \(first.connections, "connection"), \(first.busy) busy; no supervisor, so the ports are watched"
     )
     var events: [Event] = [.drainRequest]
     var busy = 0
+    var toldQuiet = false
     while true {
       while let event = events.popLast() {
         for action in lifecycle.handle(event, at: MonotonicClock.now) where action == .look {
+          if !lifecycle.isFinishing {
+            _ = watch.takeNotices { _ in }
+            let arrivals = watch.lookAtArrivals(
+              wantsRequests: lifecycle.quiet?.wantsRequests == true, at: MonotonicClock.now)
+            events.append(.look(Look(busy: 0, lingering: 0, arrivals: arrivals)))
+            continue
+          }
+          if lifecycle.hasGoneQuiet, let quiet = lifecycle.quiet, !toldQuiet {
+            toldQuiet = true
+            say("quiet: nothing new for \(quiet.silent(at: MonotonicClock.now))")
+          }
           watch.followBusy()
           busy = try watch.trafficOrError().busy
           events.append(.look(Look(busy: busy, lingering: 0)))

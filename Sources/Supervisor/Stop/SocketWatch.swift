@@ -1,4 +1,5 @@
 import Inet
+import Lifecycle
 import Linux
 
 /// What ebb knows of the service's sockets: which they are, what is busy among them, what dies, what is left
@@ -12,6 +13,17 @@ struct SocketWatch {
   private var listenersBefore: [UInt64] = []
 
   private var busyWatch: BusyWatch?
+  private var arrivalWatch: ArrivalWatch?
+  /// ``AcceptedConnections`` at the last look for arrivals, and when that was.
+  private var lastAccepted: UInt64?
+  private var lastLookForArrivals = Duration.zero
+  /// New connections since the drain began; nil where some may not have been seen.
+  private(set) var arrived: UInt64?
+  /// The count had grown at the last look: a connection is counted a moment before it is in the table.
+  private var mayBeIncomplete = false
+  /// `--ignore-peer`, and the ports from which ebb itself has probed last.
+  private var ignoredPeers: [PeerRange] = []
+  private var probePorts: [UInt16] = []
   private(set) var notices: DeathNotices?
   private(set) var losses = Losses()
   private var excluded: [UInt16] = []
@@ -136,6 +148,74 @@ struct SocketWatch {
     return rate
   }
 
+  /// Takes out of what counts as traffic what comes from these peers.
+  mutating func ignore(_ peers: [PeerRange]) { ignoredPeers = peers }
+
+  /// A probe of ebb's own goes out from this port: no traffic.
+  mutating func noteProbe(from port: UInt16) {
+    if port == 0 { return }
+    if probePorts.count >= 16 { probePorts.removeFirst() }
+    probePorts.append(port)
+  }
+
+  /// Begins to look for arrivals: what is there now is not new.
+  mutating func beginArrivals(at now: Duration) {
+    arrivalWatch = ArrivalWatch(ignoring: ignoredPeers + probePorts.map { PeerRange(loopbackPort: $0) })
+    arrived = 0
+    _ = lookAtArrivals(wantsRequests: true, at: now)
+  }
+
+  /// The traffic so far, as the counter of the whole namespace tells, is the service's: nothing else listens there.
+  mutating func hasNamespaceForItself() -> Bool {
+    var listeners = Listeners()
+    guard (try? table.read(Listeners.query(), into: &listeners)) != nil else { return false }
+    return listeners.sockets.allSatisfy { socket in
+      // 127.0.0.11 is Docker's own resolver in its networks.
+      ports.ports.contains(socket.local.port) || excluded.contains(socket.local.port)
+        || socket.local.ipv4 == 0x7f00_000b
+    }
+  }
+
+  /// Looks at what has arrived since this was asked before; nil where that cannot be told. `wantsRequests`:
+  /// those on connections that were there before, too.
+  mutating func lookAtArrivals(wantsRequests: Bool, at now: Duration) -> Arrivals? {
+    guard !ports.ports.isEmpty, var watch = arrivalWatch else {
+      arrived = nil
+      return nil
+    }
+    // The only reference, so that a table of thousands is not copied as it is written to.
+    arrivalWatch = nil
+    defer { arrivalWatch = watch }
+    let accepted = AcceptedConnections.count
+    // No new connection in the whole namespace: the table need not be read for them.
+    let hasGrown = accepted == nil || accepted != lastAccepted
+    let elapsed = now - lastLookForArrivals
+    lastAccepted = accepted
+    lastLookForArrivals = now
+    if !hasGrown && !mayBeIncomplete && (!wantsRequests || watch.open == 0) {
+      watch.lookAtNotices()
+    } else {
+      watch.beginLook(after: wantsRequests ? elapsed : nil)
+      let query = ArrivalWatch.query(ports: ports.ports, wantsRequests: wantsRequests)
+      guard (try? table.read(query, into: &watch)) != nil else {
+        arrived = nil
+        return nil
+      }
+      watch.endLook()
+    }
+    mayBeIncomplete = hasGrown
+    // Where short connections can pass unseen, or new ones cannot be told from old ones, the count of the whole
+    // namespace has to do.
+    let isBlind = losses.notMeasured != nil || watch.isOverfull
+    arrived = isBlind ? nil : arrived.map { $0 &+ UInt64(watch.connections) }
+    return Arrivals(
+      connections: isBlind && hasGrown ? max(1, watch.connections) : watch.connections,
+      requests: watch.requests)
+  }
+
+  /// Ends that, and gives its memory back.
+  mutating func endArrivals() { arrivalWatch = nil }
+
   /// Begins to listen for deaths. From here on losses are counted.
   mutating func listenForDeaths() {
     guard !ports.ports.isEmpty, notices == nil else { return }
@@ -161,6 +241,7 @@ struct SocketWatch {
       case .none: return true
       case .missed: losses.notMeasured = .missed
       case .death(let death):
+        arrivalWatch?.take(death)
         guard death.wasReset else { continue }
         losses.resets += 1
         if !death.isMeasured { losses.thrownOut += 1 }
@@ -201,7 +282,10 @@ struct SocketWatch {
   mutating func followBusy() { if busyWatch == nil { busyWatch = BusyWatch() } }
 
   /// Ends the following, and gives its memory back.
-  mutating func endFollowing() { busyWatch = nil }
+  mutating func endFollowing() {
+    busyWatch = nil
+    arrivalWatch = nil
+  }
 
   /// The same look once, for the report, where nothing was lingered for: only at ports that are known.
   mutating func lookAtLeftovers() -> LingerLook? { ports.ports.isEmpty ? nil : lookAtLingering() }
@@ -212,5 +296,18 @@ struct SocketWatch {
     var look = LingerLook(cgroup: ports.ports.isEmpty ? Cgroup.own : nil)
     guard (try? table.read(LingerLook.query(ports: ports.ports), into: &look)) != nil else { return nil }
     return look
+  }
+}
+
+extension QuietChance: TextRepresentable {
+  /// "0.001".
+  public func write(to text: inout Text) {
+    text.append(millionths / 1_000_000)
+    var rest = millionths % 1_000_000
+    if rest > 0 { text.append(".") }
+    while rest > 0 {
+      text.append(rest / 100_000)
+      rest = rest % 100_000 * 10
+    }
   }
 }

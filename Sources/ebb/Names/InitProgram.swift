@@ -95,7 +95,7 @@ enum InitProgram {
     configuration.manners.endsDescendants = false
     var asksForMore = false
     var log: Verbosity?
-    try RunOptions.parseVariables([]) { (option, value, source) throws(UsageError) in
+    try RunOptions.parseVariables { (option, value, source) throws(UsageError) in
       try option.apply(value, source, to: &configuration)
       switch option {
       case .verbose, .quiet: log = configuration.verbosity
@@ -103,7 +103,8 @@ enum InitProgram {
         configuration.manners.keepsStopSignal = false
         asksForMore = true
       case .control: if configuration.control.name != nil { asksForMore = true }
-      case .ports, .readyWhen, .readyWhileDraining, .drainOn, .lameDuck, .lameDuckMax, .busyMax, .lingerMax,
+      case .ports, .readyWhen, .readyWhileDraining, .drainOn, .lameDuck, .lameDuckMax, .quietChance,
+        .ignorePeer, .busyMax, .lingerMax,
         .grace, .onDrain, .http, .httpDrain, .httpDrainAddress, .terminationLog:
         asksForMore = true
       case .rewrite, .group, .single, .mapExit, .parentDeathSignal, .noSubreaper, .warnOnReap, .log: break

@@ -59,8 +59,8 @@ enum Binary: String {
   /// The folders of Sources that go into this program.
   private var modules: [String] {
     switch self {
-    case .ebb: ["CLinux", "Linux", "Inet", "Lifecycle", "Supervisor", "ebb"]
-    case .tide: ["CLinux", "Linux", "tide"]
+    case .ebb: ["CLinux", "Time", "Linux", "Inet", "Lifecycle", "Supervisor", "ebb"]
+    case .tide: ["CLinux", "Time", "Linux", "tide"]
     }
   }
 

@@ -9,10 +9,21 @@ struct WithoutNetlink {
   ///   - family: the address family that is refused.
   ///   - error: what socket(2) says.
   init(refusing family: String = "AF_NETLINK", with error: String = "EPERM") throws {
+    try self.init(call: "socket", argument: 0, value: family, error: error)
+  }
+
+  /// - Parameter error: what the kernel says to SOCK_DESTROY, which is told by its length: 72 bytes, where a dump
+  ///   is asked for with 76 and more.
+  init(refusingToDestroyWith error: String) throws {
+    try self.init(call: "sendto", argument: 2, value: "72", error: error)
+  }
+
+  private init(call: String, argument: Int, value: String, error: String) throws {
     folder = try TemporaryFolder()
     let file = try folder.write("without-netlink.c", WithoutNetlink.source)
     let gcc = try Running([
-      "gcc", "-O1", "-DFAMILY=\(family)", "-DERROR=\(error)", "-o", "\(folder.path)/without-netlink", file,
+      "gcc", "-O1", "-DCALL=__NR_\(call)", "-DARGUMENT=\(argument)", "-DVALUE=\(value)", "-DERROR=\(error)",
+      "-o", "\(folder.path)/without-netlink", file,
     ])
     guard try gcc.finish() == .code(0) else { throw Unusable("gcc: \(gcc.errors.text)") }
   }
@@ -32,9 +43,9 @@ struct WithoutNetlink {
     int main(int count, char **words) {
       struct sock_filter program[] = {
           BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-          BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_socket, 0, 3),
-          BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
-          BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, FAMILY, 0, 1),
+          BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, CALL, 0, 3),
+          BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[ARGUMENT])),
+          BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, VALUE, 0, 1),
           BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ERROR),
           BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
       };

@@ -1,0 +1,2 @@
+// All that happens here happens in time.
+@_exported import Time

@@ -1,0 +1,2 @@
+// Whoever has system calls has times.
+@_exported import Time

@@ -1,0 +1,191 @@
+import Foundation
+import Testing
+
+/// The servers that people run, as Debian packages them: a stop under load costs no request, with no option but
+/// `--ports`.
+@Suite(.serialized)
+struct ServerTests {
+  @Test(.requires(.root, .namespaces, .tool("nginx")))
+  func nginxLosesNoRequest() throws {
+    let stage = try ServerStage()
+    try stage.startBackend()
+    try stage.supervise(try stage.nginx("nginx", location: "proxy_pass http://127.0.0.1:8081;"))
+    try stage.stopUnderLoad(signal: "SIGQUIT")
+  }
+
+  @Test(.requires(.root, .namespaces, .tool("nginx"), .tool("h2load")))
+  func nginxLosesNoRequestOfHTTP2() throws {
+    let stage = try ServerStage()
+    try stage.startBackend()
+    let run = try stage.supervise(
+      try stage.nginx("nginx", listen: "8080 http2", location: "proxy_pass http://127.0.0.1:8081;"))
+    // Three seconds of it.
+    let load = try Running(
+      ["h2load", "-n", "60", "-c", "4", "-m", "10", "--rps", "5", "http://127.0.0.1:8080/slow?ms=300"],
+      entering: stage.network.entry)
+    usleep(1_500_000)
+    try run.signal(SIGTERM)
+    #expect(try load.finish() == .code(0))
+    #expect(
+      load.output.text.contains("60 done, 60 succeeded, 0 failed, 0 errored, 0 timeout"),
+      "\(load.output.text)")
+    try stage.expectEnd(of: run, signal: "SIGQUIT")
+  }
+
+  @Test(.requires(.root, .namespaces, .tool("apache2")))
+  func apacheLosesNoRequest() throws {
+    let stage = try ServerStage()
+    try stage.startBackend()
+    let modules = ["mpm_event", "authz_core", "proxy", "proxy_http"].map {
+      "LoadModule \($0)_module /usr/lib/apache2/modules/mod_\($0).so\n"
+    }
+    let file = try stage.folder.write(
+      "apache.conf",
+      """
+      \(modules.joined())ServerRoot \(stage.path)
+      DefaultRuntimeDir \(stage.path)
+      PidFile \(stage.path)/apache.pid
+      ServerName localhost
+      User www-data
+      Group www-data
+      ErrorLog /dev/null
+      Listen 8080
+      ProxyPass / http://127.0.0.1:8081/
+      """)
+    try stage.supervise(["apache2", "-D", "FOREGROUND", "-f", file])
+    try stage.stopUnderLoad(signal: "SIGWINCH")
+  }
+
+  @Test(.requires(.root, .namespaces, .tool("haproxy"), .tool("nginx")))
+  func haproxyInFrontOfNginxLosesNoRequest() throws {
+    let stage = try ServerStage()
+    try stage.startBackend(on: 8082)
+    try stage.start(
+      try stage.nginx("nginx", listen: "8081", location: "proxy_pass http://127.0.0.1:8082;"),
+      listeningOn: 8081)
+    let file = try stage.folder.write(
+      "haproxy.cfg",
+      """
+      defaults
+        mode http
+        timeout connect 5s
+        timeout client 30s
+        timeout server 30s
+      listen web
+        bind :8080
+        server nginx 127.0.0.1:8081
+
+      """)
+    // Master and worker, as its image has it.
+    try stage.supervise(["haproxy", "-W", "-db", "-f", file])
+    try stage.stopUnderLoad(signal: "SIGUSR1")
+  }
+
+  @Test(.requires(.root, .namespaces, .tool("php-fpm8.2"), .tool("nginx")))
+  func phpFPMBehindNginxLosesNoRequest() throws {
+    let stage = try ServerStage()
+    let script = try stage.folder.write("index.php", "<?php usleep(300000); echo \"done\\n\";")
+    let file = try stage.folder.write(
+      "fpm.conf",
+      """
+      [global]
+      error_log = /dev/null
+      [www]
+      user = www-data
+      listen = 127.0.0.1:9000
+      pm = static
+      pm.max_children = 24
+
+      """)
+    try stage.supervise(["php-fpm8.2", "--nodaemonize", "--no-php-ini", "--fpm-config", file], port: 9000)
+    let location = "fastcgi_pass 127.0.0.1:9000; fastcgi_param SCRIPT_FILENAME \(script); "
+    try stage.start(
+      try stage.nginx("nginx", location: location + "fastcgi_param REQUEST_METHOD $request_method;"),
+      listeningOn: 8080)
+    try stage.stopUnderLoad(signal: "SIGQUIT")
+  }
+
+  @Test(.requires(.root, .namespaces, .tool("lighttpd")))
+  func lighttpdLosesNoRequest() throws {
+    let stage = try ServerStage()
+    try stage.startBackend()
+    let file = try stage.folder.write(
+      "lighttpd.conf",
+      """
+      server.document-root = "\(stage.path)"
+      server.port = 8080
+      server.modules = ("mod_proxy")
+      proxy.server = ("" => (("host" => "127.0.0.1", "port" => 8081)))
+
+      """)
+    try stage.supervise(["lighttpd", "-D", "-f", file], as: "www-data")
+    try stage.stopUnderLoad(signal: "SIGINT")
+  }
+
+  @Test(.requires(.root, .namespaces, .tool("gunicorn")))
+  func gunicornLosesNoRequest() throws {
+    let stage = try ServerStage()
+    try stage.folder.write(
+      "app.py",
+      """
+      import time
+      def app(environ, start):
+          time.sleep(0.3)
+          start("200 OK", [("Content-Length", "5")])
+          return [b"done\\n"]
+      """)
+    try stage.supervise(
+      ["gunicorn", "--bind", ":8080", "--threads", "24", "--chdir", stage.path, "app:app"], as: "www-data")
+    try stage.stopUnderLoad(signal: "SIGTERM")
+  }
+
+  @Test(.requires(.root, .namespaces, .tool("uvicorn")))
+  func uvicornLosesNoRequest() throws {
+    let stage = try ServerStage()
+    try stage.folder.write(
+      "app.py",
+      """
+      import asyncio
+      async def app(scope, receive, send):
+          if scope["type"] != "http": return
+          await asyncio.sleep(0.3)
+          await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+          await send({"type": "http.response.body", "body": b"done\\n"})
+      """)
+    try stage.supervise(["uvicorn", "--port", "8080", "--app-dir", stage.path, "app:app"], as: "www-data")
+    try stage.stopUnderLoad(signal: "SIGTERM")
+  }
+
+  @Test(.requires(.root, .namespaces, .tool("node")))
+  func nodesServerWhichHasNoGracefulStopLosesNoRequest() throws {
+    let stage = try ServerStage()
+    let file = try stage.folder.write(
+      "server.js",
+      "require('http').createServer((_, answer) => setTimeout(() => answer.end('done\\n'), 300)).listen(8080);"
+    )
+    try stage.supervise(["node", file], as: "www-data")
+    try stage.stopUnderLoad(signal: "SIGTERM", exit: .code(143))
+  }
+
+  @Test(.requires(.root, .namespaces, .tool("python3")))
+  func pythonsServerWhichHasNoGracefulStopLosesNoRequest() throws {
+    let stage = try ServerStage()
+    let file = try stage.folder.write(
+      "server.py",
+      """
+      import http.server, time
+      class Handler(http.server.BaseHTTPRequestHandler):
+          protocol_version = "HTTP/1.1"
+          def do_GET(self):
+              time.sleep(0.3)
+              self.send_response(200)
+              self.send_header("Content-Length", "5")
+              self.end_headers()
+              self.wfile.write(b"done\\n")
+          def log_message(self, *words): pass
+      http.server.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
+      """)
+    try stage.supervise(["python3", file], as: "www-data")
+    try stage.stopUnderLoad(signal: "SIGTERM", exit: .code(143))
+  }
+}
