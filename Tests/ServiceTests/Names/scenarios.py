@@ -256,10 +256,7 @@ def deliver(run, number):
             stopped = [who for who, pid in (("init", run.init), ("service", run.main)) if state(pid) == "T"]
             facts.append(f"stopped: {' and '.join(stopped)}")
             os.kill(run.init, signal.SIGCONT)
-            if stopped == ["service"]:
-                until(lambda: state(run.main) != "T")
-            else:
-                until(lambda: state(run.init) != "T")
+            until(lambda: "T" not in (state(run.init), state(run.main)))
 
 
 def settled(pid):
