@@ -47,7 +47,8 @@ let package = Package(
     .testTarget(name: "SupervisorTests", dependencies: ["Supervisor", "Inet", "Lifecycle", "Linux"]),
     .testTarget(name: "EbbTests", dependencies: ["ebb", "Supervisor", "Linux"]),
     // The built binaries against real services: they are run, not imported.
-    .testTarget(name: "ServiceTests", dependencies: ["ebb", "tide"]),
+    .testTarget(
+      name: "ServiceTests", dependencies: ["ebb", "tide"], exclude: ["Names/scenarios.py"]),
   ],
   cLanguageStandard: .gnu11
 )

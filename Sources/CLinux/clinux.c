@@ -44,6 +44,11 @@ int clinux_default_action(int signal) {
   return old.sa_handler == SIG_IGN;
 }
 
+void clinux_discard_pending(uint64_t mask) {
+  struct timespec none = {0, 0};
+  while (syscall(SYS_rt_sigtimedwait, &mask, NULL, &none, sizeof mask) > 0) continue;
+}
+
 int clinux_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
 
 int clinux_pidfd_send_signal(int pidfd, int signal) {
@@ -66,11 +71,13 @@ pid_t clinux_launch(const struct clinux_launch *launch) {
   if (pid != 0) return pid;
   // From here on only async-signal-safe calls. Every signal is still blocked, SIGTTOU among them, which is
   // what lets tcsetpgrp(3) work from a process group in the background.
-  if (launch->new_session)
-    setsid();
-  else
-    setpgid(0, 0);
+  if (launch->new_session) setsid();
+  if (launch->new_group) setpgid(0, 0);
+  // Not by force: a session that still has the terminal keeps it.
+  if (launch->take_terminal) ioctl(STDIN_FILENO, TIOCSCTTY, 0);
   if (launch->terminal >= 0) tcsetpgrp(launch->terminal, getpid());
+  if (launch->default_signals)
+    for (int number = 1; number < 32; number++) signal(number, SIG_DFL);
   if (launch->ignore_sigchld) signal(SIGCHLD, SIG_IGN);
   clinux_sigprocmask(SIG_SETMASK, &launch->signal_mask, NULL);
   execvp(launch->argv[0], launch->argv);
@@ -295,6 +302,8 @@ int clinux_listen(const char *address, uint16_t port) {
   }
   return fd;
 }
+
+int clinux_leave_terminal(int fd) { return ioctl(fd, TIOCNOTTY); }
 
 int clinux_terminal_width(int fd) {
   struct winsize size;

@@ -315,6 +315,7 @@ public struct Lifecycle: Sendable {
   /// that there are none comes first.
   private mutating func clear(_ code: UInt8, at now: Duration) -> [Action] {
     exitCode = code
+    if !plan.endsDescendants { return linger(at: now) }
     let kill = killTime ?? now + plan.descendantsMax
     let end = min(kill, now + (isAsked ? plan.descendantsMax : plan.unaskedMax))
     state = .clearing(next: now, sent: .nothing, kill: end, giveUp: limited(end + plan.reapMax))

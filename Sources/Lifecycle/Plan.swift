@@ -19,6 +19,8 @@ public struct Plan: Equatable, Sendable {
   /// The time between two looks at the sockets, while something is waited for.
   public var lookInterval: Duration = .milliseconds(20)
 
+  /// Whether descendants are ended after the main process, before anything else.
+  public var endsDescendants = true
   /// What is left of the service's descendants is killed this long after the main process ended…
   public var descendantsMax: Duration = .seconds(5)
   /// …or this long after it ended unasked; the same limit holds for lingering then.

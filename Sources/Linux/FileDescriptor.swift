@@ -31,6 +31,15 @@ public struct FileDescriptor: Equatable, Sendable {
     return (FileDescriptor(ends.0), FileDescriptor(ends.1))
   }
 
+  /// Closes what this process inherited beside the three standard descriptors: all that is open and does not
+  /// close on exec. Without /proc it closes nothing.
+  public static func closeInherited() {
+    try? Directory.numbers(in: CString("/proc/self/fd")) { number in
+      if number > 2 && !clinux_closes_on_exec(number) { FileDescriptor(number).close() }
+      return true
+    }
+  }
+
   /// Reads what there is, up to the buffer's size; 0 at the end; the corresponding C function is `read`.
   public func read(into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
     let (fd, address, count) = (rawValue, buffer.baseAddress, buffer.count)

@@ -17,20 +17,34 @@ public struct Launch {
     public var signalMask: SignalSet
     /// SIGCHLD was ignored when we were started, and is to be ignored for it.
     public var ignoresChildSignal: Bool
-    /// A session of its own (setsid), else a process group of its own (setpgid).
-    public var ownSession: Bool
+    /// Every signal has its default action for it, even one that was ignored when we were started.
+    public var resetsSignals = false
+    /// Where it stands among sessions and process groups.
+    public var placement: Placement
     /// The controlling terminal, whose foreground it is to be.
     public var terminal: FileDescriptor?
 
     /// The settings, each as its property says.
     public init(
-      signalMask: SignalSet, ignoresChildSignal: Bool, ownSession: Bool, terminal: FileDescriptor?
+      signalMask: SignalSet, ignoresChildSignal: Bool, placement: Placement, terminal: FileDescriptor?
     ) {
       self.signalMask = signalMask
       self.ignoresChildSignal = ignoresChildSignal
-      self.ownSession = ownSession
+      self.placement = placement
       self.terminal = terminal
     }
+  }
+
+  /// Where a child stands among sessions and process groups, credentials(7).
+  public enum Placement: Equatable, Sendable {
+    /// A session of its own, setsid(2).
+    case session
+    /// The same, and standard input's terminal becomes that session's, if no other session has it: TIOCSCTTY.
+    case sessionWithTerminal
+    /// A process group of its own in our session, setpgid(2).
+    case group
+    /// Our own process group.
+    case ours
   }
 
   /// Forks. `arguments` is an argv: pointers to C strings, the last one nil, the first one the program, looked
@@ -43,7 +57,10 @@ public struct Launch {
     launch.argv = UnsafePointer(arguments)
     launch.signal_mask = settings.signalMask.rawValue
     launch.ignore_sigchld = settings.ignoresChildSignal
-    launch.new_session = settings.ownSession
+    launch.default_signals = settings.resetsSignals
+    launch.new_session = settings.placement == .session || settings.placement == .sessionWithTerminal
+    launch.new_group = settings.placement == .group
+    launch.take_terminal = settings.placement == .sessionWithTerminal
     launch.terminal = settings.terminal?.rawValue ?? -1
     launch.report = pipe.write.rawValue
     let pid: pid_t
@@ -56,7 +73,7 @@ public struct Launch {
     }
     pipe.write.close()
     // In both processes, since either may need the group first, as shells do.
-    if !settings.ownSession { _ = setpgid(pid, pid) }
+    if launch.new_group { _ = setpgid(pid, pid) }
     process = ProcessID(pid)
     report = pipe.read
   }
@@ -82,6 +99,13 @@ public enum ProcessControl {
   public static func setParentDeathSignal(_ signal: Signal) throws(Errno) {
     _ = try checked { clinux_prctl(PR_SET_PDEATHSIG, UInt(signal.rawValue)) }
   }
+
+  /// Whether orphaned descendants become our children, PR_GET_CHILD_SUBREAPER: an exec(3) before ours may have
+  /// left it so.
+  public static var isSubreaper: Bool { clinux_is_subreaper() }
+
+  /// Lets go of the working directory, chdir(2): what it is on can be unmounted then.
+  public static func leaveWorkingDirectory() { _ = chdir("/") }
 
   /// Gives SIGCHLD its default action (ignored, it would have the kernel reap children unseen); true when it
   /// was ignored.

@@ -120,6 +120,14 @@ public struct ChildChange {
     }
   }
 
+  /// Whether this child of ours has ended and is still to be reaped.
+  public static func hasEnded(_ process: ProcessID) -> Bool {
+    var child = clinux_child()
+    let options = Int32(WEXITED | WNOHANG | WNOWAIT)
+    return (try? checked { clinux_wait(P_PID, id_t(process.rawValue), &child, options) }) != nil
+      && child.pid > 0
+  }
+
   /// Whether a child of ours is in this process group. While one is, the group's number cannot have been
   /// given to strangers.
   public static func isAnyInGroup(_ group: ProcessID) -> Bool {

@@ -32,6 +32,19 @@ public struct Terminal {
   public func takeBack() { _ = tcsetpgrp(descriptor.rawValue, getpgrp()) }
 }
 
+extension Terminal {
+  /// Gives up the controlling terminal, if standard input is it, so that a child's session can have it. The
+  /// kernel tells the group in the foreground so with SIGHUP and SIGCONT if the session's leader does it, and
+  /// those two are nobody's message to the service: they are taken away here. All signals must be blocked.
+  public static func leave() {
+    guard clinux_leave_terminal(0) == 0, getsid(0) == getpid() else { return }
+    var signals = SignalSet.empty
+    signals.insert(.hangup)
+    signals.insert(.continue)
+    clinux_discard_pending(signals.rawValue)
+  }
+}
+
 extension FileDescriptor {
   /// The width in columns where this is a terminal; nil where it is none, or does not know.
   public var terminalWidth: Int? {

@@ -18,7 +18,7 @@ struct Command {
       return try Launch(
         base,
         Launch.Settings(
-          signalMask: signalMask, ignoresChildSignal: ignoresChildSignal, ownSession: true, terminal: nil))
+          signalMask: signalMask, ignoresChildSignal: ignoresChildSignal, placement: .session, terminal: nil))
     }
     process = launch.process
   }

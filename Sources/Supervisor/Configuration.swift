@@ -63,6 +63,9 @@ public struct Configuration {
   /// `--http-drain-address`: /drain is served there alone; nil where it is served with the others.
   public var httpDrainAddress: ListenAddress?
 
+  /// How ebb behaves where inits differ: what another one's name changes.
+  public var manners = Manners()
+
   /// The defaults, for a command.
   public init(arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) {
     self.arguments = arguments

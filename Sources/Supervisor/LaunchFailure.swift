@@ -10,7 +10,10 @@ struct LaunchFailure {
   init(_ error: Errno, program: CString) {
     let hasSlash = program.bytes.contains(UInt8(ascii: "/"))
     if error == .noSuchFile || error == .notDirectory {
-      if hasSlash ? File.exists(program) : LaunchFailure.isInPath(program) {
+      if program.count == 0 {
+        text = "the command is an empty word"
+        exitCode = 127
+      } else if hasSlash ? File.exists(program) : LaunchFailure.isInPath(program) {
         // execve(2) says ENOENT of a script whose interpreter is missing, or a dynamic program's.
         text = "\(program) is there, but its interpreter is not (the #! line, or the dynamic linker)"
         exitCode = 126
@@ -38,6 +41,17 @@ struct LaunchFailure {
       (folder.isEmpty ? program.bytes : folder + [UInt8(ascii: "/")] + program.bytes).withCString {
         File.exists($0)
       }
+    }
+  }
+}
+
+extension Manners.LaunchCodes {
+  /// The exit code for a failure.
+  func code(_ failure: LaunchFailure, _ error: Errno) -> UInt8 {
+    switch self {
+    case .ebb: failure.exitCode
+    case .byErrno: error == .noSuchFile ? 127 : error == .permissionDenied ? 126 : 1
+    case .always(let code): code
     }
   }
 }

@@ -17,7 +17,8 @@ struct Service {
   /// A signal has stopped it, and none continued it.
   private(set) var isStopped = false
   private let signalsGroup: Bool
-  private let ownSession: Bool
+  private let jobControl: Manners.JobControl
+  private let isOrphanedGroup: Bool
   private let terminal: Terminal?
   private var launch: Launch?
 
@@ -25,15 +26,20 @@ struct Service {
   /// then runs it as soon as a signal wakes it: 10 µs instead of 25), else in a process group of its own,
   /// which gets the terminal if we had it.
   init(_ configuration: Configuration, signalMask: SignalSet, ignoresChildSignal: Bool) throws(Errno) {
-    terminal = Terminal.controlling
-    ownSession = terminal == nil
+    let manners = configuration.manners
+    let keepsTerminal = manners.placement == nil || manners.placement == .group
+    terminal = keepsTerminal ? Terminal.controlling : nil
+    isOrphanedGroup = manners.placement == nil && terminal == nil
+    jobControl = manners.jobControl
     signalsGroup = configuration.signalsGroup
     let handedOver = terminal.flatMap { $0.isOurs ? $0.descriptor : nil }
-    let launch = try Launch(
-      configuration.arguments,
-      Launch.Settings(
-        signalMask: signalMask, ignoresChildSignal: ignoresChildSignal, ownSession: ownSession,
-        terminal: handedOver))
+    var mask = manners.resetsSignals ? SignalSet.empty : signalMask
+    mask.rawValue |= manners.blockedSignals.rawValue
+    var settings = Launch.Settings(
+      signalMask: mask, ignoresChildSignal: ignoresChildSignal && !manners.resetsSignals,
+      placement: manners.placement ?? (terminal == nil ? .session : .group), terminal: handedOver)
+    settings.resetsSignals = manners.resetsSignals
+    let launch = try Launch(configuration.arguments, settings)
     process = launch.process
     self.launch = launch
   }
@@ -57,7 +63,7 @@ struct Service {
       self.named = nil
     }
     let signal = adapted(signal)
-    if signalsGroup || (signal == .continue && terminal != nil) {
+    if signalsGroup || (signal == .continue && terminal != nil && jobControl == .withService) {
       // Before it has made its group there is none.
       if (try? process.sendToGroup(signal)) != nil { return }
     }
@@ -68,7 +74,7 @@ struct Service {
   /// signals stop such a one, setpgid(2). So a service that leaves them to their default action gets SIGSTOP,
   /// which is what that would have done.
   private func adapted(_ signal: Signal) -> Signal {
-    guard ownSession, signal.stopsJob else { return signal }
+    guard isOrphanedGroup, signal.stopsJob else { return signal }
     // Blocked while it forks, or for good? A few milliseconds tell.
     for _ in 0..<20 {
       if let handles = ProcessTable.handles(signal, process) { return handles ? signal : .stop }
@@ -114,6 +120,7 @@ struct Service {
   /// But a service that wanted the terminal (SIGTTIN, SIGTTOU) while ebb has it gets it: a shell's `fg` of a job
   /// that runs in the background puts it into the foreground without a word.
   mutating func suspendAlong(for signal: Signal) {
+    guard jobControl == .withService else { return }
     if let terminal, signal == .terminalInput || signal == .terminalOutput, terminal.isOurs {
       terminal.setForeground(process)
       return send(.continue)

@@ -79,6 +79,8 @@ public final class Supervisor {
   private init(
     _ configuration: Configuration, _ signalMask: SignalSet, _ ignoresChildSignal: Bool, _ journal: Journal
   ) throws(Errno) {
+    var journal = journal
+    try configuration.prepareItself(&journal)
     self.configuration = configuration
     self.signalMask = signalMask
     self.ignoresChildSignal = ignoresChildSignal
@@ -90,21 +92,26 @@ public final class Supervisor {
     poll = try EventPoll()
     try poll.add(signals.descriptor, token: Token(.signals).rawValue)
     try poll.add(timer.descriptor, token: Token(.timer).rawValue)
-    if let signal = configuration.parentDeathSignal { try ProcessControl.setParentDeathSignal(signal) }
-    // PID 1 is what orphans go to anyway.
-    if configuration.isInit && ProcessID.own.rawValue != 1 { try ProcessControl.becomeSubreaper() }
     sockets = SocketWatch(given: configuration.ports)
     sockets.ignore(configuration.ignoredPeers)
-    sockets.noteListenersBefore()
+    if configuration.manners.hasStop { sockets.noteListenersBefore() }
     var plan = Plan()
     plan.grace = configuration.grace
     plan.hasDrainCommand = !configuration.drainCommand.isEmpty
+    plan.endsDescendants = configuration.manners.endsDescendants
     lifecycle = Lifecycle(plan: plan)
     let notifySocket = try readiness.openNotifySocket()
     service = try Service(configuration, signalMask: signalMask, ignoresChildSignal: ignoresChildSignal)
+    configuration.manners.letGo()
     if let report = service.launchReport { try poll.add(report, token: Token(.launch).rawValue) }
     if let notifySocket { try poll.add(notifySocket, token: Token(.notify).rawValue) }
-    if journal.writes(.phases) { readiness.nextLook = started }
+    if configuration.manners.hasStop {
+      if journal.writes(.phases) { readiness.nextLook = started }
+    } else if journal.writes(.phases) {
+      self.journal.write(
+        .phases, "started", "started: \(configuration.program) (pid \(service.process))",
+        [Field("pid", service.process.rawValue)])
+    }
     openControl()
     openHTTP()
   }
@@ -160,7 +167,7 @@ public final class Supervisor {
     http?.tick(at: now)
     listenAsThereIsRoom()
     takeReadinessTick()
-    if !lifecycle.isAsked && history.wantsSample(at: now) { noteTraffic() }
+    if configuration.manners.hasStop && !lifecycle.isAsked && history.wantsSample(at: now) { noteTraffic() }
   }
 
   /// Notes how many connections have been accepted by now.

@@ -47,6 +47,9 @@ extension Supervisor {
     guard let signal = Signal(number.rawValue) else { return }
     service.send(signal)
     counters.signalsForwarded += 1
+    if !configuration.manners.hasStop && journal.writes(.phases) {
+      say(.phases, "forwarded", "forwarded: \(signal)", [Field("signal", signal)])
+    }
   }
 
   /// Before the machine hears of the drain: what the limits are for this server, on this platform.
@@ -173,6 +176,7 @@ extension Supervisor {
   var stopSignal: Signal {
     if let chosen = configuration.stopSignal { return chosen }
     let first = beganWith ?? .terminate
+    if configuration.manners.keepsStopSignal { return first }
     if configuration.rewrites.contains(where: { $0.to == first }) { return first }
     return knownServer?.stopSignal ?? first
   }

@@ -23,7 +23,7 @@ extension Supervisor {
     // Our own, for writing to a pipe that nobody reads.
     if signal == .brokenPipe && arrived.sender == .own { return }
     if signal == .continue { service.handOverTerminal() }
-    guard let rewritten = configuration.rewritten(signal) else { return }
+    guard let rewritten = configuration.rewritten(signal) else { return suspendItself(by: signal) }
     if signal.stopsJob { forwardedJobStop = true }
     if isDrainSignal(signal) {
       if beganWith == nil {
@@ -34,6 +34,22 @@ extension Supervisor {
     } else {
       handle(.signal(SignalNumber(rewritten.rawValue)))
     }
+    suspendItself(by: signal)
+  }
+
+  /// Suspends ebb where its manners say so for this signal, which the service has been sent; SIGCONT wakes both.
+  func suspendItself(by signal: Signal) {
+    guard configuration.manners.jobControl == .withSignal, signal.stopsJob else { return }
+    ProcessControl.suspend()
+  }
+
+  /// Sends the main process's group its last signal, where it is to get one, before the main process is reaped:
+  /// until then the group's number is nobody else's.
+  private func sendLastSignal() {
+    guard let last = configuration.manners.lastSignal, service.isAlive,
+      let signal = configuration.rewritten(last), ChildChange.hasEnded(service.process)
+    else { return }
+    try? service.process.sendToGroup(signal)
   }
 
   func isDrainSignal(_ signal: Signal) -> Bool {
@@ -49,6 +65,7 @@ extension Supervisor {
   /// Reaps what has ended, a bounded number at a time, so that signals are not starved by orphans.
   func reap() {
     moreChildren = false
+    sendLastSignal()
     var ended: UInt8?
     for _ in 0..<256 {
       switch ChildChange.next() {
@@ -89,6 +106,7 @@ extension Supervisor {
   }
 
   private func noteEnd(_ code: UInt8) {
+    // With no stop of ebb's own the time is given: none.
     lifecycle.plan.lingerMax = configuration.lingerMax ?? Platform.lingerMax
     handle(.ended(code))
   }
@@ -140,10 +158,10 @@ extension Supervisor {
     poll.remove(report)
     guard let error = service.takeLaunchOutcome() else { return }
     let failure = LaunchFailure(error, program: configuration.program)
-    say(
-      .problems, "failed", failure.text, [Field("exit", failure.exitCode), Field("errno", error.rawValue)])
-    launchFailure = failure.exitCode
-    handle(.failed(failure.exitCode))
+    let code = configuration.manners.launchFailure.code(failure, error)
+    say(.problems, "failed", failure.text, [Field("exit", code), Field("errno", error.rawValue)])
+    launchFailure = code
+    handle(.failed(code))
   }
 
   func takeNotices() {

@@ -6,6 +6,11 @@ import Linux
 extension Supervisor {
   func finish(_ code: UInt8) {
     let mapped = configuration.exitCodes.last { $0.from == code }?.to ?? code
+    guard configuration.manners.hasStop else {
+      flushJournal()
+      exitCode = mapped
+      return
+    }
     sockets.awaitNotices()
     while sockets.notices != nil {
       takeNotices()

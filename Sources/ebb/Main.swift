@@ -8,8 +8,10 @@ var ebbVersion: StaticString { "0.1.0" }
 /// The entry point: SwiftPM names the executable's main like this, and Embedded Swift has no `CommandLine`.
 @c(ebb_main)
 public func main(_ count: Int32, _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> Int32 {
+  let words = Arguments(arguments, count: Int(count))
+  if let program = InitProgram(words.first) { return program.run(words) }
   do throws(UsageError) {
-    return try Command(Arguments(arguments, count: Int(count))).run()
+    return try Command(words).run()
   } catch {
     try? Text("ebb: \(error.text)\n").write(to: .standardError)
     return UsageError.exitCode

@@ -134,7 +134,7 @@ enum RunOptions: CommandOption {
     return configuration
   }
 
-  private func apply(
+  func apply(
     _ value: CString, _ source: UsageError.Source, to configuration: inout Configuration
   ) throws(UsageError) {
     func wrong(_ expected: StaticString) -> UsageError { UsageError(source, value, expected: expected) }

@@ -83,6 +83,31 @@ import Testing
     #expect(try container.stop() == code)
   }
 
+  /// The engine's own init, by Docker's name for it.
+  @Test(.requires(.docker, .engineInit)) func dockersInitOptionRunsNginxUnderEbbAndReaps() throws {
+    let image = try Image(
+      """
+      FROM debian:bookworm-slim
+      CMD ["nginx", "-g", "daemon off;"]
+      """)
+    let container = try Container(image, options: ["--init"])
+    let client = try container.connect(80)
+    try client.request("/", closing: true)
+    #expect(client.answer().end == .more)
+    let first = try container.process()
+    #expect(
+      try Data(contentsOf: URL(fileURLWithPath: "/proc/\(first)/cmdline")).starts(
+        with: Data("/sbin/docker-init\0--\0nginx\0".utf8)))
+    #expect(try ProcessLook.program(of: first) == Data(contentsOf: URL(fileURLWithPath: Binary.ebb.path())))
+    // What an exec'd shell leaves behind comes to PID 1, the kernel's and Docker's way.
+    let count = try container.processes().count
+    #expect(try container.exec("sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 0.05 & done").exit == .code(0))
+    try wait(until: "every orphan is reaped") { try container.processes().count == count }
+    #expect(try container.stop() == "0")
+    // It is Docker's init, and says nothing of its own.
+    #expect(try container.errors().filter { $0.hasPrefix("ebb:") } == [])
+  }
+
   // MARK: - nginx
 
   private static func nginx(_ more: String = "") throws -> Image {

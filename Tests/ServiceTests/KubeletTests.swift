@@ -7,8 +7,25 @@ import Testing
 /// This kubelet forgets a pod as its manifest goes, so there are no probes while a pod ends: what readiness is
 /// in a drain is looked at with the pod in place, the hook and the end by taking the manifest away.
 @Suite(
-  .requires(.docker, .kubelet, .tool("curl"), .tool("catatonit")), .runsKubelet
+  .requires(.docker, .kubelet, .tool("curl")), .runsKubelet
 ) struct KubeletTests {
+  // MARK: - The pause container
+
+  /// Every pod here has it; where its processes share one pid namespace it is their PID 1.
+  @Test func aPodHoldsWhosePauseContainerIsEbbAndItReapsForAll() throws {
+    let image = try Image(scratch: #"ENTRYPOINT ["/tide", "serve"]"#)
+    let pod = try Pod(image, container: [:], fields: ["shareProcessNamespace": true])
+    try pod.waitUntilReady()
+    let pause = try #require(try pod.pause())
+    #expect(try ProcessLook.program(of: pause) == Data(contentsOf: URL(fileURLWithPath: Binary.ebb.path())))
+    #expect(ProcessLook(pause)?.innerPID == 1)
+    #expect(try pod.exec("/tide", "orphans", "30").finish() == .code(0))
+    try wait(until: "no zombie is left under it") {
+      ProcessLook.descendants(of: pause).allSatisfy { ProcessLook($0)?.state != "Z" }
+    }
+    #expect(try pod.isReady())
+  }
+
   // MARK: - Probes
 
   /// A way to ask.

@@ -52,6 +52,15 @@ static inline int clinux_set_nonblocking(int fd) {
   int flags = fcntl(fd, F_GETFL);
   return flags < 0 ? flags : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
+// PR_GET_CHILD_SUBREAPER, prctl(2).
+static inline bool clinux_is_subreaper(void) {
+  int answer = 0;
+  return prctl(PR_GET_CHILD_SUBREAPER, &answer, 0, 0, 0) == 0 && answer != 0;
+}
+static inline bool clinux_closes_on_exec(int fd) {
+  int flags = fcntl(fd, F_GETFD);
+  return flags >= 0 && (flags & FD_CLOEXEC) != 0;
+}
 static inline int clinux_prctl(int option, unsigned long argument) { return prctl(option, argument, 0, 0, 0); }
 
 // Enums in glibc's headers and macros in musl's.
@@ -64,6 +73,8 @@ static inline int clinux_socket_datagram_cloexec(void) { return SOCK_DGRAM | SOC
 // signals that the C library keeps for itself (32 to 34), which an init must forward like any other.
 int clinux_sigprocmask(int how, const uint64_t *set, uint64_t *old);
 int clinux_signalfd(uint64_t mask);
+// Takes these signals away where they are pending, sigtimedwait(2) without a wait; they must be blocked.
+void clinux_discard_pending(uint64_t mask);
 // Gives the signal its default action; 1 when it was ignored before, 0 when not, -1 with errno.
 int clinux_default_action(int signal);
 
@@ -84,7 +95,10 @@ struct clinux_launch {
   char *const *argv;
   uint64_t signal_mask;   // of the caller's caller: what the program starts with
   bool ignore_sigchld;    // SIGCHLD was ignored when we were started
-  bool new_session;       // setsid(2), else setpgid(2)
+  bool default_signals;   // 1 to 31 get their default action, whatever was ignored when we were started
+  bool new_session;       // setsid(2)
+  bool new_group;         // setpgid(2)
+  bool take_terminal;     // descriptor 0, if it is a terminal that no session has, becomes the session's
   int terminal;           // descriptor of the controlling terminal to hand over, or -1
   int report;             // close-on-exec pipe: errno is written to it when exec fails
 };
@@ -183,6 +197,9 @@ bool clinux_bound_socket(pid_t process, int descriptor, const char *path, struct
 
 // getdents64(2), which not every libc has under this name.
 ssize_t clinux_getdents(int fd, void *entries, size_t size);
+
+// The session's leader gives the terminal up for all of it, any other process for itself: TIOCNOTTY, tty_ioctl(4).
+int clinux_leave_terminal(int fd);
 
 // The width of a terminal in columns, tty_ioctl(4) TIOCGWINSZ; 0 where it is none.
 int clinux_terminal_width(int fd);

@@ -234,6 +234,15 @@ final class Pod {
     return id
   }
 
+  /// The first process of the pod's pause container, as this side numbers it.
+  func pause() throws -> pid_t? {
+    let id = try Docker.run([
+      "ps", "--quiet", "--filter", "label=io.kubernetes.container.name=POD", "--filter",
+      "label=io.kubernetes.pod.name=\(name)-node",
+    ])
+    return pid_t(try Docker.run("inspect", "--format", "{{.State.Pid}}", id))
+  }
+
   /// Runs a command in it.
   func exec(_ words: String...) throws -> Running { try Docker.start(["exec", container()] + words) }
 

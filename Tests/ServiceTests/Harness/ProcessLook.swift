@@ -36,6 +36,11 @@ struct ProcessLook {
 
   var isAlive: Bool { state != "Z" && state != "X" }
 
+  /// The bytes of the program that a process runs.
+  static func program(of pid: pid_t) throws -> Data? {
+    try FileHandle(forReadingAtPath: "/proc/\(pid)/exe")?.readToEnd()
+  }
+
   /// Every process that there is.
   static var all: [pid_t] {
     ((try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []).compactMap { pid_t($0) }

@@ -16,6 +16,8 @@ enum Requirement: Hashable, Sendable {
   case docker
   /// The kubelet that EBB_KUBELET names, and to be in the engine's network, as its probes have to be.
   case kubelet
+  /// An engine whose own init, that of `docker run --init`, is the ebb under test.
+  case engineInit
   /// A module of python3's.
   case pythonModule(String)
 
@@ -27,6 +29,7 @@ enum Requirement: Hashable, Sendable {
     case .tool(let name): "the program \(name)"
     case .cgroups: "cgroups of its own (version 2, writable)"
     case .docker: "a Docker engine (DOCKER_HOST)"
+    case .engineInit: "a Docker engine whose init is this ebb (dockerd --init-path)"
     case .kubelet:
       "a kubelet (.ci/kubelet builds one; EBB_KUBELET is its path), in the engine's network (.ci/engine exec)"
     case .pythonModule(let name): "python3 with \(name)"
@@ -43,6 +46,11 @@ enum Requirement: Hashable, Sendable {
     case .docker: Tool.path("docker") != nil && succeeds(["docker", "info"])
     case .kubelet:
       Kubelet.path.map { access($0, X_OK) == 0 } == true && succeeds(Kubelet.sharesEnginesNetwork)
+    case .engineInit:
+      Requirement.docker.isMet
+        && (try? Docker.run("info", "--format", "{{.InitBinary}}")).flatMap { realpath($0, nil) }
+          .map { String(cString: $0) }
+          == (try? Binary.ebb.path()).flatMap { realpath($0, nil) }.map { String(cString: $0) }
     case .pythonModule(let name): succeeds(["python3", "-c", "import \(name)"])
     }
   }

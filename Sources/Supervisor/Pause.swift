@@ -1,0 +1,32 @@
+import Linux
+
+/// An init with no service: it holds a pod's namespaces, reaps whatever ends in them, and exits with 0 at TERM
+/// or INT.
+public enum Pause {
+  /// Runs until it is told to end; the code to exit with.
+  public static func run(_ manners: Manners) -> UInt8 {
+    _ = SignalSet.blockAll()
+    _ = ProcessControl.watchChildren()
+    do throws(Errno) {
+      if ProcessID.own.rawValue != 1 { try ProcessControl.becomeSubreaper() }
+      let signals = try SignalDescriptor()
+      manners.letGo()
+      let poll = try EventPoll()
+      try poll.add(signals.descriptor, token: 0)
+      while true {
+        poll.wait(block: true) { _ in }
+        while let arrived = signals.next() {
+          if arrived.signal == .terminate || arrived.signal == .interrupt { return 0 }
+          if arrived.signal == .child { reap() }
+        }
+      }
+    } catch {
+      try? Text("ebb: cannot pause: \(error)\n").write(to: .standardError)
+      return 1
+    }
+  }
+
+  private static func reap() {
+    while case .change = ChildChange.next() {}
+  }
+}
