@@ -129,7 +129,10 @@ public struct Quiet: Sendable {
     /// One in which there was one every `gap` before.
     init(gap: Int64) {
       hasHistory = true
+      // Not in self: Swift 6.3.1 can take stores into self within a loop of an init for dead.
+      var times = times
       for index in 0..<17 { times[index] = Int32(clamping: Int64(index - 16) * min(gap, 1 << 40)) }
+      self.times = times
     }
 
     /// Whether there were enough to go by these alone.
