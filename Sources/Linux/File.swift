@@ -40,7 +40,8 @@ public enum File {
   public static func copy(_ source: CString, to target: CString, mode: mode_t) throws(Errno) {
     let input = try FileDescriptor.open(source, O_RDONLY)
     defer { input.close() }
-    let beside: Text = "\(target).\(ProcessID.own)"
+    var beside = Text(bytes: target.bytes)
+    beside.append(contentsOf: ".\(ProcessID.own)")
     try beside.bytes.withCString { (beside) throws(Errno) in
       let output = try FileDescriptor.open(beside, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600)
       do throws(Errno) {

@@ -76,6 +76,11 @@ public enum ProcessTable {
   public static func handles(_ signal: Signal, _ process: ProcessID) -> Bool? {
     let path: Text = "/proc/\(process)/status"
     guard let status = path.bytes.withCString({ try? File.read($0) }) else { return false }
+    return handles(signal, status: status)
+  }
+
+  /// The same, of the text of /proc/PID/status.
+  static func handles(_ signal: Signal, status: [UInt8]) -> Bool? {
     func field(_ name: StaticString) -> ArraySlice<UInt8>? {
       for line in status.split(separator: UInt8(ascii: "\n")) where Array(line).hasPrefix(name) {
         return line.dropFirst(name.utf8CodeUnitCount + 1)
@@ -92,8 +97,15 @@ public enum ProcessTable {
 
   /// The effective user of a process; nil where it is gone.
   public static func user(of process: ProcessID) -> UInt32? {
+    let path: Text = "/proc/\(process)/status"
+    return path.bytes.withCString({ try? File.read($0) }).flatMap { user(inStatus: $0) }
+  }
+
+  /// The same, of the text of that file.
+  static func user(inStatus status: [UInt8]) -> UInt32? {
     // Real, effective, saved and file system user, with tabs between them.
-    guard let line = status("Uid:", of: process) else { return nil }
+    let line = status.split(separator: UInt8(ascii: "\n")).first { Array($0).hasPrefix("Uid:") }?.dropFirst(5)
+    guard let line else { return nil }
     let users = line.split(separator: UInt8(ascii: "\t"))
     return users.count == 4 ? decimal(users[1]).flatMap { UInt32(exactly: $0) } : nil
   }
@@ -115,20 +127,16 @@ public enum ProcessTable {
   /// read.
   public static func descriptorLimit(of process: ProcessID) -> UInt64? {
     let path: Text = "/proc/\(process)/limits"
-    guard let limits = path.bytes.withCString({ try? File.read($0) }) else { return nil }
+    return path.bytes.withCString({ try? File.read($0) }).flatMap { descriptorLimit(in: $0) }
+  }
+
+  /// The same, of the text of that file.
+  static func descriptorLimit(in limits: [UInt8]) -> UInt64? {
     for line in limits.split(separator: UInt8(ascii: "\n")) where Array(line).hasPrefix("Max open files") {
       let fields = line.split(separator: UInt8(ascii: " "))
       return fields.count > 3 ? decimal(fields[3]) : nil
     }
     return nil
-  }
-
-  /// What is behind a name in /proc/PID/status, proc_pid_status(5), and the tab behind that.
-  private static func status(_ field: StaticString, of process: ProcessID) -> ArraySlice<UInt8>? {
-    let path: Text = "/proc/\(process)/status"
-    guard let status = path.bytes.withCString({ try? File.read($0) }) else { return nil }
-    return status.split(separator: UInt8(ascii: "\n")).first { Array($0).hasPrefix(field) }?
-      .dropFirst(field.utf8CodeUnitCount + 1)
   }
 
   /// Whether /proc shows us under our own number. It does not where there is none, but an empty folder to mount

@@ -209,7 +209,11 @@ public enum MountNamespace {
   /// read; equal for all processes of a container and different in every other. nil where there is no /proc.
   public static func root(of process: ProcessID) -> UInt64? {
     let path: Text = "/proc/\(process)/mountinfo"
-    guard let line = path.bytes.withCString({ try? File.read($0, limit: 64) }) else { return nil }
-    return decimal(line.prefix { $0 != UInt8(ascii: " ") })
+    return path.bytes.withCString({ try? File.read($0, limit: 64) }).flatMap { root(in: $0) }
+  }
+
+  /// The same, of the beginning of that file.
+  static func root(in line: [UInt8]) -> UInt64? {
+    decimal(line.prefix { $0 != UInt8(ascii: " ") })
   }
 }

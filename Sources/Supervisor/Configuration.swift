@@ -85,11 +85,16 @@ enum Platform {
     guard File.exists(CString(path)) else { return false }
     var found = false
     try? Lines.read(CString("/proc/self/mountinfo")) { line in
-      let fields = line.split(separator: UInt8(ascii: " "), maxSplits: 5)
-      if fields.count > 4 && Array(fields[4]) == path { found = true }
+      found = isMount(path, line)
       return !found
     }
     return found
+  }
+
+  /// Whether a line of mountinfo is that of a mount at this path.
+  static func isMount(_ path: StaticString, _ line: UnsafeRawBufferPointer) -> Bool {
+    let fields = line.split(separator: UInt8(ascii: " "), maxSplits: 5)
+    return fields.count > 4 && Array(fields[4]) == path
   }
 
   /// `--lame-duck-max` where it is not given: endpoints need time to be taken out of rotation in Kubernetes;

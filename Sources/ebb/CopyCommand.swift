@@ -12,9 +12,10 @@ enum CopyCommand {
     if path == "--help" || path == "-h" { return output(help) }
     if path.hasPrefix("-") { throw UsageError("unknown option \(path) (\"ebb help copy\")") }
     if let word = arguments.first { throw UsageError("\(word): ebb copy takes one path and no more") }
-    let target: Text = File.isDirectory(path) ? "\(path)/ebb" : "\(path)"
+    // The path's own bytes: whatever is shown of them is made safe for a terminal.
+    let target = File.isDirectory(path) ? path.bytes + Array("/ebb".utf8) : path.bytes
     do throws(Errno) {
-      try target.bytes.withCString { (target) throws(Errno) in
+      try target.withCString { (target) throws(Errno) in
         try File.copy(CString("/proc/self/exe"), to: target, mode: 0o755)
       }
       return 0

@@ -107,7 +107,7 @@ enum PortCommand {
     return tell(findings, request)
   }
 
-  private static func parse(_ arguments: Arguments) throws(UsageError) -> Request? {
+  static func parse(_ arguments: Arguments) throws(UsageError) -> Request? {
     var request = Request()
     let goesOn = try Options.parse(
       arguments,

@@ -48,7 +48,7 @@ enum SocketsCommand {
     }
   }
 
-  private struct Request {
+  struct Request {
     var filter = SocketFilter()
     var isDestroy = false
     var isDryRun = false
@@ -79,7 +79,7 @@ enum SocketsCommand {
     }
   }
 
-  private static func parse(_ arguments: Arguments) throws(UsageError) -> Request? {
+  static func parse(_ arguments: Arguments) throws(UsageError) -> Request? {
     var request = Request()
     let goesOn = try Options.parseAll(arguments) { (option, value, source) throws(UsageError) in
       switch option {

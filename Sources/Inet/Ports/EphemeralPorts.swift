@@ -7,6 +7,11 @@ public enum EphemeralPorts {
     guard let text = try? File.read(CString("/proc/sys/net/ipv4/ip_local_port_range"), limit: 64) else {
       return nil
     }
+    return range(in: text)
+  }
+
+  /// The range in the text of that file.
+  static func range(in text: [UInt8]) -> ClosedRange<UInt16>? {
     let fields = text.split {
       $0 == UInt8(ascii: "\t") || $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\n")
     }

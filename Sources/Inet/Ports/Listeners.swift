@@ -114,7 +114,7 @@ public enum Cgroup {
   /// Its number; nil where there is no cgroup v2, where its directory cannot be seen, and in the root cgroup,
   /// which every process is in where the machine's services are kept apart by cgroup v1.
   public static var own: UInt64? {
-    guard let path = File.ownCgroup else { return nil }
+    guard let file = try? File.read(CString("/proc/self/cgroup")), let path = path(in: file) else { return nil }
     for mount: StaticString in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
       var directory = Text()
       directory.append(mount)
@@ -124,12 +124,9 @@ public enum Cgroup {
     }
     return nil
   }
-}
 
-extension File {
-  /// The path behind "0::" in /proc/self/cgroup.
-  fileprivate static var ownCgroup: [UInt8]? {
-    guard let file = try? File.read(CString("/proc/self/cgroup")) else { return nil }
+  /// The path behind "0::" in the text of /proc/PID/cgroup.
+  static func path(in file: [UInt8]) -> [UInt8]? {
     for line in file.split(separator: UInt8(ascii: "\n")) where Array(line).hasPrefix("0::/") {
       return Array(line.dropFirst(3))
     }

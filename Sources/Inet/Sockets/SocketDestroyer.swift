@@ -36,15 +36,20 @@ public struct SocketDestroyer {
     return try withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 8) {
       (buffer) throws(Errno) -> Bool in
       let count = try checked { recv(fd, buffer.baseAddress, buffer.count, 0) }
-      var messages = NetlinkMessages(
-        UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
-      guard let message = try messages.next(), Int32(message.type) == NLMSG_ERROR,
-        message.sequence == sequence, let number = message.errorNumber
-      else { throw .protocolError }
-      if number == 0 { return true }
-      if number == ENOENT || number == ESTALE { return false }
-      throw Errno(number)
+      return try SocketDestroyer.answer(
+        UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]), to: sequence)
     }
+  }
+
+  /// What the answer to a request says.
+  static func answer(_ datagram: UnsafeRawBufferPointer, to sequence: UInt32) throws(Errno) -> Bool {
+    var messages = NetlinkMessages(datagram)
+    guard let message = try messages.next(), Int32(message.type) == NLMSG_ERROR,
+      message.sequence == sequence, let number = message.errorNumber
+    else { throw .protocolError }
+    if number == 0 { return true }
+    if number == ENOENT || number == ESTALE { return false }
+    throw Errno(number)
   }
 
   /// The request: this very socket, by both ends and its cookie.

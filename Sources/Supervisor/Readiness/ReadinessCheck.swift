@@ -184,13 +184,17 @@ struct ReadinessCheck {
       if outcome != .wouldBlock { finish(index, descriptor, .fails("no answer: \(outcome)"), world) }
     } else if line.count < 12 {
       attempts[index] = .receiving(descriptor, line: line)
-    } else if line.hasPrefix("HTTP/"), let status = decimal(line[9..<12]), (200..<400).contains(status) {
-      finish(index, descriptor, .holds, world)
-    } else if line.hasPrefix("HTTP/") {
-      finish(index, descriptor, .fails("answered \(Array(line[9..<12]))"), world)
     } else {
-      finish(index, descriptor, .fails("the answer is not HTTP"), world)
+      finish(index, descriptor, ReadinessCheck.result(line), world)
     }
+  }
+
+  /// What the first twelve bytes of an answer mean; of fewer, that it is no HTTP.
+  static func result(_ line: [UInt8]) -> ProbeResult {
+    guard line.count >= 12, line.hasPrefix("HTTP/") else { return .fails("the answer is not HTTP") }
+    let status = Array(line[9..<12])
+    if let number = decimal(status), (200..<400).contains(number) { return .holds }
+    return .fails("answered \(status)")
   }
 
   private mutating func finish(
