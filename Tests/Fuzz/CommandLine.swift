@@ -98,7 +98,8 @@ private func checkConfiguration(
     guard let place = rest.firstIndex(of: word) else { return check(false, "words keep their order") }
     rest = rest[(place + 1)...]
   }
-  check(configuration.ports.count <= 64 && configuration.udpPorts.count <= 64, "ports are 64 of a kind at most")
+  check(
+    configuration.ports.count <= 64 && configuration.udpPorts.count <= 64, "ports are 64 of a kind at most")
   check(configuration.readyWhen.count <= 16, "probes are 16 at most")
   check(configuration.ignoredPeers.count <= 16, "ignored networks are 16 at most")
   check(configuration.grace != .zero, "a grace is above 0")

@@ -48,6 +48,16 @@ func fuzzNetlink(_ input: UnsafeRawBufferPointer) {
     return true
   }
 
+  if let first = datagrams.first {
+    withCopy(first) { bytes in
+      do throws(Errno) {
+        _ = try SocketDestroyer.answer(bytes, to: 1)
+      } catch {
+        check(error.rawValue != 0, "a failure has a number")
+      }
+    }
+  }
+
   var rows = Rows()
   let isRead = read(&rows)
   let sockets = rows.sockets
@@ -61,7 +71,9 @@ func fuzzNetlink(_ input: UnsafeRawBufferPointer) {
   }
 
   var census = PortCensus(port: 8080)
-  check(read(&census) == isRead, "every collector reads what another reads")
+  check(read(&census) || !isRead, "every collector reads what another reads")
+  // (Who counts a row by its head alone does not see that an attribute is broken: it may take what others refuse.)
+  guard isRead else { return }
   var here = PortCensus(port: 8080, address: Endpoint(isIPv6: false, high: 0, low: 0x7f00_0001, port: 0))
   _ = read(&here)
   var summary = SocketSummary(SocketFilter(), listeners: sockets.filter { $0.state == .listen })
@@ -99,7 +111,8 @@ func fuzzNetlink(_ input: UnsafeRawBufferPointer) {
   for _ in 0..<2 {
     busy.beginLook()
     _ = read(&busy)
-    check(busy.busy <= busy.connections && busy.connections <= sockets.count, "busy connections are connections")
+    check(
+      busy.busy <= busy.connections && busy.connections <= sockets.count, "busy connections are connections")
     busy.endLook()
     arrivals.beginLook(after: .milliseconds(100))
     _ = read(&arrivals)
@@ -107,16 +120,6 @@ func fuzzNetlink(_ input: UnsafeRawBufferPointer) {
     arrivals.endLook()
   }
   check(arrivals.connections == 0, "who was there before has not arrived")
-
-  if let first = datagrams.first {
-    withCopy(first) { bytes in
-      do throws(Errno) {
-        _ = try SocketDestroyer.answer(bytes, to: 1)
-      } catch {
-        check(error.rawValue != 0, "a failure has a number")
-      }
-    }
-  }
 }
 
 /// A notice of a connection's death.

@@ -32,10 +32,14 @@ func fuzzProcess(_ input: UnsafeRawBufferPointer) {
   }
   _ = ProcessTable.user(inStatus: bytes)
   if let limit = ProcessTable.descriptorLimit(in: bytes) {
-    check(contains(bytes, decimalText(limit)) || bytes.contains(UInt8(ascii: "0")), "a limit is what the file says")
+    check(
+      contains(bytes, decimalText(limit)) || bytes.contains(UInt8(ascii: "0")),
+      "a limit is what the file says")
   }
   if let root = MountNamespace.root(in: bytes) {
-    check(bytes.contains(UInt8(ascii: "0")) || bytes.starts(with: decimalText(root)), "a mount has its own number")
+    check(
+      bytes.contains(UInt8(ascii: "0")) || bytes.starts(with: decimalText(root)), "a mount has its own number"
+    )
   }
   _ = withCopy(bytes) { Platform.isMount("/dev/termination-log", $0) }
 

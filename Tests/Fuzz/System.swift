@@ -16,7 +16,8 @@ func fuzzSystem(_ input: UnsafeRawBufferPointer) {
   }
   for port: UInt16 in [0, 1, 8080, .max] { _ = EphemeralPorts.isListed(port, in: bytes) }
   if let path = Cgroup.path(in: bytes) {
-    check(path.first == UInt8(ascii: "/") && !path.contains(UInt8(ascii: "\n")), "a cgroup is a path on one line")
+    check(
+      path.first == UInt8(ascii: "/") && !path.contains(UInt8(ascii: "\n")), "a cgroup is a path on one line")
   }
   lines(bytes)
 }
@@ -26,7 +27,8 @@ nonisolated(unsafe) private var file: Int32 = -1
 /// Through a buffer of 64 bytes, every line comes out whole, in its order, or the file is refused.
 private func lines(_ bytes: [UInt8]) {
   if file < 0 { file = memfd_create("lines", 0) }
-  guard ftruncate(file, 0) == 0, bytes.withUnsafeBytes({ pwrite(file, $0.baseAddress, $0.count, 0) }) == bytes.count
+  guard ftruncate(file, 0) == 0,
+    bytes.withUnsafeBytes({ pwrite(file, $0.baseAddress, $0.count, 0) }) == bytes.count
   else { return }
   var found: [[UInt8]] = []
   let path: Text = "/proc/self/fd/\(file)"
@@ -36,7 +38,9 @@ private func lines(_ bytes: [UInt8]) {
       return true
     }) != nil
   }
-  var expected = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).map { Array($0) }
+  var expected = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).map {
+    Array($0)
+  }
   if expected.last?.isEmpty == true { expected.removeLast() }
   if isWhole {
     check(found == expected, "every line comes out whole")

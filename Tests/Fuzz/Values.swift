@@ -14,13 +14,15 @@ func fuzzValues(_ input: UnsafeRawBufferPointer) {
   let digits = !bytes.isEmpty && bytes.count <= 18 && bytes.allSatisfy { (48...57).contains($0) }
   check(number == (digits ? UInt64(plain) : nil), "a decimal number is what it says")
   let isHexadecimal =
-    !bytes.isEmpty && bytes.count <= 16 && bytes.allSatisfy { Character(Unicode.Scalar($0)).isHexDigit && $0 < 128 }
+    !bytes.isEmpty && bytes.count <= 16
+    && bytes.allSatisfy { Character(Unicode.Scalar($0)).isHexDigit && $0 < 128 }
   check(
     hexadecimal(bytes) == (isHexadecimal ? UInt64(plain, radix: 16) : nil),
     "a hexadecimal number is what it says")
 
   if let time = Duration(written: bytes) {
-    check(time >= .zero && time <= .seconds(366 * 24 * 3600), "a time is not negative, and no longer than a year")
+    check(
+      time >= .zero && time <= .seconds(366 * 24 * 3600), "a time is not negative, and no longer than a year")
     var written = Text()
     written.append(time.inMilliseconds)
     written.append("ms")
@@ -79,7 +81,12 @@ func fuzzValues(_ input: UnsafeRawBufferPointer) {
     check(states.rawValue & ~TCPStates.all.rawValue == 0, "states are those that the table has")
     check(states.rawValue != 0, "states are some")
   }
-  if let address = ListenAddress(bytes) { check(address.port > 0, "an address to listen on has a port") }
+  if let address = ListenAddress(bytes) {
+    check(address.port > 0, "an address to listen on has a port")
+    check(
+      address.address.isEmpty != bytes.dropFirst().contains(UInt8(ascii: ":")),
+      "only who names no address gets every one")
+  }
 
   bytes.withCString { word in
     if let ports = Values.ports(word) {
@@ -92,11 +99,16 @@ func fuzzValues(_ input: UnsafeRawBufferPointer) {
       let again = (ports.tcp.map { "\($0)" } + ports.udp.map { "\($0)/udp" }).joined(separator: ",")
       let second = Array(again.utf8).withCString { Values.ports($0) }
       check(
-        second?.tcp == ports.tcp && second?.udp == ports.udp, "ports that are written again are the same ports")
+        second?.tcp == ports.tcp && second?.udp == ports.udp,
+        "ports that are written again are the same ports")
     }
     if let signals = Values.signals(word) { check(signals.count <= bytes.count, "a signal takes a byte") }
-    if let pairs = Values.rewrites(word) { check(3 * pairs.count <= bytes.count + 1, "a pair takes three bytes") }
-    if let pairs = Values.exitCodes(word) { check(3 * pairs.count <= bytes.count + 1, "a pair takes three bytes") }
+    if let pairs = Values.rewrites(word) {
+      check(3 * pairs.count <= bytes.count + 1, "a pair takes three bytes")
+    }
+    if let pairs = Values.exitCodes(word) {
+      check(3 * pairs.count <= bytes.count + 1, "a pair takes three bytes")
+    }
     if let address = ControlAddress(word), let name = address.name, case .named = address {
       check(name == bytes && name.count < 108, "a socket's name fits in its address")
     }
@@ -122,7 +134,8 @@ func checkAddress(_ endpoint: Endpoint) {
   check(decimal(address[(colon + 1)...]) == UInt64(endpoint.port), "a port is shown as it is")
   address.removeSubrange(colon...)
   if endpoint.isIPv6 {
-    check(address.first == UInt8(ascii: "[") && address.last == UInt8(ascii: "]"), "IPv6 is shown in brackets")
+    check(
+      address.first == UInt8(ascii: "[") && address.last == UInt8(ascii: "]"), "IPv6 is shown in brackets")
     address = Array(address.dropFirst().dropLast())
   }
   guard var again = address.withCString({ Endpoint(address: $0) }) else {

@@ -14,6 +14,21 @@ private func withFile<Result>(_ bytes: [UInt8], _ body: (CString) throws -> Resu
   }
 }
 
+@Suite struct `A copy of a file` {
+  @Test func `has the name that it was given, whatever its bytes`() throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "ebb-\(UUID().uuidString)").path
+    // No UTF-8, and what a terminal would heed: shown, they become \xNN; as a name they are themselves.
+    let strange = Array(folder.utf8) + [0x2f, 0xff, 0x1b, 0x5b]
+    try #require(strange.withCString { mkdir(folder, 0o700) == 0 && mkdir($0.pointer, 0o700) == 0 })
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let target = strange + Array("/ebb".utf8)
+    try withFile([1, 2, 3]) { source in
+      try target.withCString { (target) throws(Errno) in try File.copy(source, to: target, mode: 0o755) }
+    }
+    #expect(try target.withCString { (path) throws(Errno) in try File.read(path) } == [1, 2, 3])
+  }
+}
+
 @Suite struct `The lines of a file` {
   private func lines(_ text: String, bufferSize: Int) throws -> [String] {
     try withFile(Array(text.utf8)) { path in

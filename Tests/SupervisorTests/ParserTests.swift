@@ -159,7 +159,7 @@ private func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
   @Test(arguments: [
     "", ":", "0", "65536", "localhost:80", "127.0.0.1", "::1:80", "[::1]", "[::1]80", "127.0.0.1:",
     "1.2.3:80",
-    "[127.0.0.1:80", "127.0.0.1:80 ", "256.0.0.1:80",
+    "[127.0.0.1:80", "127.0.0.1:80 ", "256.0.0.1:80", "[]:80",
   ])
   func `is none otherwise`(text: String) {
     #expect(ListenAddress(bytes(text)) == nil)

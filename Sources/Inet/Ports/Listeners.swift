@@ -114,7 +114,9 @@ public enum Cgroup {
   /// Its number; nil where there is no cgroup v2, where its directory cannot be seen, and in the root cgroup,
   /// which every process is in where the machine's services are kept apart by cgroup v1.
   public static var own: UInt64? {
-    guard let file = try? File.read(CString("/proc/self/cgroup")), let path = path(in: file) else { return nil }
+    guard let file = try? File.read(CString("/proc/self/cgroup")), let path = path(in: file) else {
+      return nil
+    }
     for mount: StaticString in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
       var directory = Text()
       directory.append(mount)

@@ -303,6 +303,7 @@ public struct ListenAddress {
     var address = Array(colon.map { text[..<$0] } ?? [])
     if address.first == UInt8(ascii: "["), address.last == UInt8(ascii: "]") {
       address = Array(address.dropFirst().dropLast())
+      if address.isEmpty { return nil }
     } else if address.contains(UInt8(ascii: ":")) {
       return nil
     }
