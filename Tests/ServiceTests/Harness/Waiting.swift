@@ -1,7 +1,7 @@
 import Foundation
 
 /// How long anything may take before a test is taken for hanging. Never a measure of how quick ebb is.
-let hangsAfter: TimeInterval = 20
+let hangsAfter: TimeInterval = 60
 
 /// A wait that came to nothing, with what was seen until then.
 struct Hanging: Error, CustomStringConvertible {

@@ -235,7 +235,8 @@ struct NamesTests {
     try run.waitForLine(containing: "ready")
     try run.signal(SIGTERM)
     #expect(try run.finish() == .code(0))
-    #expect(run.errors.text == "")
+    // Where the whole group is signalled, the shell may say so of its sleep.
+    #expect(run.errors.lines.filter { $0 != "Terminated" } == [])
   }
 
   @Test(
