@@ -90,11 +90,23 @@ static void handle(int number, void (*handler)(int)) {
 
 static int listener = -1;
 
+// Forks with every signal blocked, so that no child of it runs the service's handlers and speaks for it.
+static pid_t split(sigset_t *before) {
+  sigset_t all;
+  sigfillset(&all);
+  sigprocmask(SIG_BLOCK, &all, before);
+  pid_t child = fork();
+  if (child == 0) {
+    close(REPORTS);
+    for (int number = 1; number <= 64; number++) signal(number, SIG_DFL);
+  }
+  sigprocmask(SIG_SETMASK, before, NULL);
+  return child;
+}
+
 // What a child of the service is; none comes back.
 static _Noreturn void live(const char *kind) {
   if (listener >= 0) close(listener);
-  close(REPORTS);
-  for (int number = 1; number <= 64; number++) signal(number, SIG_DFL);
   if (!strcmp(kind, "zombie")) _exit(3);
   if (!strcmp(kind, "session")) setsid();
   if (!strcmp(kind, "stubborn"))
@@ -210,6 +222,7 @@ static void notify(const char *text) {
 static int perform(char **words) {
   const char *verb = words[0], *first = words[1] ? words[1] : "0";
   int number = atoi(first);
+  sigset_t before;
   if (!strcmp(verb, "up")) return tell("up", getpid()), 1;
   if (!strcmp(verb, "stopself")) return raise(SIGSTOP), 1;
   if (!strcmp(verb, "serve")) return serve(-1), 1;
@@ -248,7 +261,7 @@ static int perform(char **words) {
     if (setgroups(0, NULL) < 0 || setgid((gid_t)number) < 0 || setuid((uid_t)number) < 0) return 2;
     setrlimit(RLIMIT_NPROC, &limit);
     for (int count = 0; count < 40; count++)
-      if (fork() == 0) live("sleeping");
+      if (split(&before) == 0) live("sleeping");
     return 2;
   }
   if (!strcmp(verb, "pelt")) {
@@ -265,7 +278,7 @@ static int perform(char **words) {
   if (!strcmp(verb, "fork")) {
     int count = atoi(words[2]);
     while (count-- > 0)
-      if (fork() == 0) live(first);
+      if (split(&before) == 0) live(first);
     return 3;
   }
   if (!strcmp(verb, "orphans")) {
@@ -275,7 +288,7 @@ static int perform(char **words) {
       volatile int some = left < 50 ? (int)left : 50;
       int status;
       left -= some;
-      pid_t parent = fork();
+      pid_t parent = split(&before);
       if (parent == 0) {
         while (some > 0) {
           some = some - 1;

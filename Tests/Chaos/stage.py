@@ -93,7 +93,7 @@ def give(descriptor, place):
 
 
 def reset_signals():
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
 
 
@@ -122,6 +122,7 @@ class Stage:
     def start(self, words, is_init=True, environment=None, limits=(), user=0, errors="read"):
         """Starts PID 1: ebb with these words, or a small init that starts ebb as its child."""
         self.is_init = is_init
+        self.program = os.path.realpath(words[0])
         command = words if is_init else [self.service, "init", *words]
         self.first = os.fork()
         if self.first == 0:
@@ -147,14 +148,14 @@ class Stage:
                 os.execve(command[0], command, {"PATH": "/usr/bin:/bin", **(environment or {})})
             finally:
                 os._exit(93)
-        self.ebb = self.first if is_init else None
+        self.ebb = self.first if is_init else None  # else: found once it is executed
 
     def find_ebb(self):
-        """ebb's number, where it is not PID 1: the child of PID 1 that is not the service's program any more."""
+        """ebb's number, where it is not PID 1: the first of PID 1's children, the others are orphans."""
         if self.ebb is None:
             for child in self.children(self.first):
                 # Until its exec it is a copy of the init.
-                if self.link(child) != self.service:
+                if self.link(child) == self.program:
                     self.ebb = child
         return self.ebb
 
