@@ -7,6 +7,7 @@
 #include <endian.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <linux/tcp.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -227,6 +228,19 @@ int clinux_peer_pidfd(int fd) {
 }
 
 int clinux_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+
+int clinux_accept_leaving(int fd, int spare) {
+  struct rlimit limit;
+  // The kernel gives the lowest number that is free: a high one tells that few are.
+  int lowest = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (lowest < 0) return -1;
+  close(lowest);
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && (rlim_t)lowest + (rlim_t)spare >= limit.rlim_cur) {
+    errno = EMFILE;
+    return -1;
+  }
+  return clinux_accept(fd);
+}
 
 int clinux_connect_loopback(int fd, bool ipv6, uint16_t port) {
   struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_LOOPBACK_INIT};

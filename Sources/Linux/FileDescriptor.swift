@@ -17,6 +17,10 @@ public struct FileDescriptor: Equatable, Sendable {
   /// Standard error.
   public static var standardError: FileDescriptor { FileDescriptor(2) }
 
+  /// How many descriptors those who ask leave to what a stop needs: /proc and a file in it, the sockets that
+  /// tell of losses, the pipe of a command.
+  public static var spare: Int32 { 4 }
+
   /// Opens a file; the corresponding C function is `open`.
   public static func open(_ path: CString, _ flags: Int32, mode: mode_t = 0) throws(Errno) -> FileDescriptor {
     FileDescriptor(try checked { clinux_open(path.pointer, flags | O_CLOEXEC, mode) })

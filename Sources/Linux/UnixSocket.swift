@@ -72,7 +72,9 @@ public struct UnixSocket {
   /// left).
   public func accept() throws(Errno) -> UnixSocket? {
     do throws(Errno) {
-      return UnixSocket(accepted: FileDescriptor(try checked { clinux_accept(descriptor.rawValue) }))
+      return UnixSocket(
+        accepted: FileDescriptor(
+          try checked { clinux_accept_leaving(descriptor.rawValue, FileDescriptor.spare) }))
     } catch {
       if error == .wouldBlock || error == Errno(ECONNABORTED) { return nil }
       throw error

@@ -34,6 +34,22 @@ struct NetworkLossTests {
     }
   }
 
+  @Test(.requires(.tool("python3"))) func aProbeOfEbbsOwnIsNoLoss() throws {
+    // It has given up waiting for its answer, and the service has not read what it asked.
+    let service = """
+      import socket
+      listener, kept = socket.create_server(("", 8080)), []
+      print("listening on 8080", flush=True)
+      while True: kept.append(listener.accept())
+      """
+    let ebb = try Supervised(
+      ["--ready-when", "http:8080/", "--busy-max", "0", "--ports", "8080"], ["python3", "-c", service])
+    try ebb.run.waitForLine(containing: "listening on")
+    #expect(try ebb.ask("ready").exit == .code(1))
+    #expect(try ebb.run.stop().exit == .code(143))
+    #expect(ebb.run.report.contains("; 0 connections reset, 0 bytes lost; exit "))
+  }
+
   @Test(.requires(.root, .namespaces)) func aClientThatResetsIsCountedWithWhatItHadNotTaken() throws {
     let network = try PrivateNetwork()
     try network.widen()

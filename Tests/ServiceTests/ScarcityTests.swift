@@ -96,6 +96,22 @@ struct ScarcityTests {
     #expect(try run.finish() == .code(143))
   }
 
+  @Test(.requires(.tool("prlimit")))
+  func aFloodOfThoseWhoAskLeavesTheDescriptorsThatAStopNeeds() throws {
+    // Who is in no group of the service's is found in /proc alone.
+    let ebb = try Supervised(
+      ["--http", "9100", "--verbose"],
+      ["sh", "-c", "setsid sleep 60 & echo ready; exec sleep 60"], behind: ["prlimit", "--nofile=20", "--"])
+    try ebb.run.waitForLine(containing: "ready")
+    let silent = try (0..<40).map { _ in try Client("127.0.0.1", 9100, from: ebb.network) }
+    try wait(until: "no more are taken in") { try ebb.descriptors() >= 16 }
+    try ebb.run.signal(SIGTERM)
+    #expect(try ebb.run.finish() == .code(143))
+    #expect(ebb.run.errors.lines.contains { $0.hasPrefix("ebb: left behind: SIGTERM to 1 process (") })
+    #expect(ebb.run.processes().isEmpty)
+    withExtendedLifetime(silent) {}
+  }
+
   // MARK: - Standard error
 
   @Test func aLogThatNobodyReadsHoldsNothingUp() throws {

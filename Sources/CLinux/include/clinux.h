@@ -146,6 +146,8 @@ int clinux_peer_pidfd(int fd);
 
 // accept4(2), close-on-exec and non-blocking.
 int clinux_accept(int fd);
+// The same, but EMFILE, and the connection left to wait, where fewer than `spare` descriptors would be left.
+int clinux_accept_leaving(int fd, int spare);
 
 // A TCP socket that listens on an address (dotted IPv4 or IPv6; empty: every address, of both families where
 // there is IPv6), close-on-exec and non-blocking; -1 with errno.

@@ -146,7 +146,7 @@ public struct PeerRange: Sendable {
 
 extension Endpoint {
   /// Whether it is 127.0.0.0/8 or ::1.
-  var isLoopback: Bool {
+  public var isLoopback: Bool {
     if let ipv4 { return ipv4 >> 24 == 127 }
     return high == 0 && low == 1
   }

@@ -88,7 +88,9 @@ struct HTTPServer {
       }
       do throws(Errno) {
         let descriptor = FileDescriptor(
-          try checked { clinux_accept(listeners[listener].descriptor.rawValue) })
+          try checked {
+            clinux_accept_leaving(listeners[listener].descriptor.rawValue, FileDescriptor.spare)
+          })
         taken[place] = Place(descriptor: descriptor, listener: listener, deadline: now + HTTPServer.patience)
         do throws(Errno) {
           try poll.add(descriptor, token: Token(.http, place).rawValue)

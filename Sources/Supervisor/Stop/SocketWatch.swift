@@ -158,6 +158,9 @@ struct SocketWatch {
     probePorts.append(port)
   }
 
+  /// Whether a peer is one of those: nothing is lost with it.
+  private func isProbe(_ peer: Endpoint) -> Bool { peer.isLoopback && probePorts.contains(peer.port) }
+
   /// Begins to look for arrivals: what is there now is not new.
   mutating func beginArrivals(at now: Duration) {
     arrivalWatch = ArrivalWatch(ignoring: ignoredPeers + probePorts.map { PeerRange(loopbackPort: $0) })
@@ -242,7 +245,7 @@ struct SocketWatch {
       case .missed: losses.notMeasured = .missed
       case .death(let death):
         arrivalWatch?.take(death)
-        guard death.wasReset else { continue }
+        guard death.wasReset, !isProbe(death.remote) else { continue }
         losses.resets += 1
         if !death.isMeasured { losses.thrownOut += 1 }
         losses.unacknowledged += death.unacknowledged
