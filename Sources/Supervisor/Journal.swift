@@ -51,7 +51,6 @@ struct Field {
   }
 
   @inline(never)
-
   func write(to text: inout Text) {
     text.append("\"")
     text.append(name)
@@ -126,7 +125,6 @@ struct Journal {
   }
 
   @inline(never)
-
   private mutating func append(_ line: Text) {
     flush()
     if dropped > 0 && waiting.isEmpty {

@@ -168,8 +168,9 @@ extension Supervisor {
   /// A look may take a tenth of the time between two: with 100,000 sockets it takes longer.
   func pace(since began: Duration) {
     let end = now
-    lifecycle.plan.lookInterval = max(.milliseconds(20), (end - began) * 10)
-    nextUnaskedLook = end + (end - began) * 10
+    let rest = (end - began) * 10
+    lifecycle.plan.lookInterval = max(.milliseconds(20), rest)
+    nextUnaskedLook = end + rest
   }
 
   /// The signal that ends the service.

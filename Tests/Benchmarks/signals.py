@@ -14,7 +14,6 @@ millisecond above that with busy processes.
 import argparse
 import ctypes
 import os
-import re
 import signal
 import statistics
 import subprocess
@@ -23,19 +22,16 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+# The broken clients of the tests, as text: another user may not be able to read the file.
+with open(f"{ROOT}/Tests/ServiceTests/Network/flood.py") as file:
+    FLOOD = file.read()
+
 SERVICE = r"""
 import signal, time
 signal.pthread_sigmask(signal.SIG_BLOCK, {40, signal.SIGTERM})
 print("ready", flush=True)
 while signal.sigwait({40, signal.SIGTERM}) == 40: print(time.monotonic_ns(), flush=True)
 """
-
-
-def flood_program():
-    """The broken clients of the tests."""
-    with open(f"{ROOT}/Tests/ServiceTests/HostileTests.swift") as file:
-        text = re.search(r'flood = #"""\n(.*?)\n    """#', file.read(), re.S).group(1)
-    return re.sub(r"(?m)^    ", "", text)
 
 
 def measure(service, ebb, count):
@@ -78,9 +74,8 @@ def main():
     assert service.stdout.readline() == b"ready\n"
     alone = measure(service, service.pid, options.signals)
     busy = run_beside(service, options.signals, [["-c", "while True: pass"]] * 4)
-    program = flood_program()
     flooded = run_beside(service, options.signals, [
-        ["-c", program, place, "1000000", "200"] for place in ("control", "http")] * 2)
+        ["-c", FLOOD, place, "1000000", "200"] for place in ("control", "http")] * 2)
     service.send_signal(signal.SIGTERM)
     service.wait(timeout=30)
 

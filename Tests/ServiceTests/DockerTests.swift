@@ -3,16 +3,9 @@ import Testing
 
 /// ebb as the entrypoint of real containers, on a real engine. Clients talk to the containers' own addresses.
 @Suite(.serialized) struct DockerTests {
-  /// Nothing but two static programs.
-  private static func scratch() throws -> Image {
-    try Image(
-      """
-      FROM scratch
-      COPY ebb tide /
-      ENV EBB_VERBOSE=1
-      ENTRYPOINT ["/ebb", "--"]
-      CMD ["/tide", "serve"]
-      """, programs: [.ebb, .tide])
+  /// Nothing but two static programs, tide under ebb, which says how it goes.
+  static func scratch() throws -> Image {
+    try Image(scratch: "ENV EBB_VERBOSE=1", #"ENTRYPOINT ["/ebb", "--"]"#, #"CMD ["/tide", "serve"]"#)
   }
 
   private func startTide(_ options: [String] = []) throws -> Container {
@@ -91,6 +84,7 @@ import Testing
       CMD ["nginx", "-g", "daemon off;"]
       """)
     let container = try Container(image, options: ["--init"])
+    try wait(until: "nginx listens") { (try? container.connect(80)) != nil }
     let client = try container.connect(80)
     try client.request("/", closing: true)
     #expect(client.answer().end == .more)

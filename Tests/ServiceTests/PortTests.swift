@@ -660,15 +660,7 @@ struct PortTests {
 
   @Test(.requires(.docker), arguments: [[], ["--user", "65534", "--cap-drop", "ALL", "--read-only"]])
   func itWorksInAContainerWithNothingElseInIt(options: [String]) throws {
-    let container = try Container(
-      try Image(
-        """
-        FROM scratch
-        COPY ebb tide /
-        ENV EBB_VERBOSE=1
-        ENTRYPOINT ["/ebb", "--"]
-        CMD ["/tide", "serve"]
-        """, programs: [.ebb, .tide]), options: options)
+    let container = try Container(DockerTests.scratch(), options: options)
     try container.waitForError(containing: "serving: tide (pid ")
     func ask(_ words: String...) throws -> (Exit, [String]) {
       let run = try Docker.start(["exec", container.name, "/ebb", "port"] + words)

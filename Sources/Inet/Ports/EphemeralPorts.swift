@@ -29,10 +29,10 @@ public enum EphemeralPorts {
 
   /// How many ports of a range are not in ip_local_reserved_ports.
   static func count(in range: ClosedRange<UInt16>) -> Int {
-    let reserved = reserved
-    if reserved.count < 2 { return range.count }
+    let reserved = ranges(in: reserved)
+    if reserved.isEmpty { return range.count }
     var count = 0
-    for port in range where !isListed(port, in: reserved) { count += 1 }
+    for port in range where !reserved.contains(where: { $0.contains(UInt64(port)) }) { count += 1 }
     return count
   }
 
@@ -43,12 +43,19 @@ public enum EphemeralPorts {
 
   /// Whether a port is in a list like "8080,9000-9010".
   static func isListed(_ port: UInt16, in list: [UInt8]) -> Bool {
+    ranges(in: list).contains { $0.contains(UInt64(port)) }
+  }
+
+  /// What such a list has, item by item; what makes no sense is left out.
+  private static func ranges(in list: [UInt8]) -> [ClosedRange<UInt64>] {
+    var ranges: [ClosedRange<UInt64>] = []
     for item in list.split(whereSeparator: { $0 == UInt8(ascii: ",") || $0 == UInt8(ascii: "\n") }) {
       let ends = item.split(separator: UInt8(ascii: "-"))
-      guard let low = ends.first.flatMap({ decimal($0) }), let high = ends.last.flatMap({ decimal($0) })
+      guard let low = ends.first.flatMap({ decimal($0) }), let high = ends.last.flatMap({ decimal($0) }),
+        low <= high
       else { continue }
-      if low <= UInt64(port) && UInt64(port) <= high { return true }
+      ranges.append(low...high)
     }
-    return false
+    return ranges
   }
 }

@@ -42,21 +42,16 @@ enum CatatonitOption: CommandOption {
     configuration.manners.leavesWorkingDirectory = true
     configuration.manners.closesDescriptors = true
     var isPause = false
-    var question: CatatonitOption?
+    var answer: InitProgram.Outcome?
     let goesOn = try parseCommandLine(&arguments) { (option, _, _) throws(UsageError) in
       switch option {
       case .group: configuration.signalsGroup = true
       case .pause: isPause = true
-      case .license, .version: question = option
+      case .license: answer = .answer(InitProgram.license, to: .standardOutput)
+      case .version: answer = .answer(InitProgram.version, to: .standardOutput)
       }
     }
-    guard goesOn else {
-      switch question {
-      case .license: return .answer(InitProgram.license, to: .standardOutput)
-      case .version: return .answer(InitProgram.version, to: .standardOutput)
-      default: return .answer(usage, to: .standardError)
-      }
-    }
+    guard goesOn else { return answer ?? .answer(usage, to: .standardError) }
     if isPause { return .pause(configuration.manners) }
     for signal in [Signal.terminalStop, .terminalInput, .terminalOutput] {
       configuration.manners.blockedSignals.insert(signal)
@@ -67,12 +62,7 @@ enum CatatonitOption: CommandOption {
   }
 
   private static var usage: Text {
-    """
-    catatonit (ebb \(ebbVersion)) [options] [--] command [arg...]
-
-    Runs a command, hands signals on to it, reaps orphans, and exits with its code.
-
-    \(helpText)
-    """
+    InitProgram.usage(
+      command, "Runs a command, hands signals on to it, reaps orphans, and exits with its code.", helpText)
   }
 }

@@ -49,7 +49,7 @@ enum DumbInitOption: CommandOption {
     configuration.manners.resetsSignals = true
     configuration.manners.leavesWorkingDirectory = true
     var isAlone = false
-    var asksVersion = false
+    var answer: InitProgram.Outcome?
     let goesOn = try parseCommandLine(&arguments) { (option, value, source) throws(UsageError) in
       switch option {
       case .singleChild: isAlone = true
@@ -60,12 +60,10 @@ enum DumbInitOption: CommandOption {
         // The last word on a signal holds.
         configuration.rewrites.insert(contentsOf: pairs, at: 0)
       case .verbose: configuration.verbosity = .phases
-      case .version: asksVersion = true
+      case .version: answer = .answer("dumb-init v\(ebbVersion)_ebb\n", to: .standardError)
       }
     }
-    guard goesOn else {
-      return .answer(asksVersion ? "dumb-init v\(ebbVersion)_ebb\n" : usage, to: .standardError)
-    }
+    guard goesOn else { return answer ?? .answer(usage, to: .standardError) }
     if let debug = environmentVariable(CString("DUMB_INIT_DEBUG")), debug == "1" {
       configuration.verbosity = .phases
     }
@@ -82,13 +80,11 @@ enum DumbInitOption: CommandOption {
   }
 
   private static var usage: Text {
-    """
-    dumb-init (ebb \(ebbVersion)) [options] [--] command [arg...]
-
-    Runs a command in a session of its own, hands signals on to its process group, reaps orphans, and exits
-    with its code.
-
-    \(helpText)
-    """
+    InitProgram.usage(
+      command,
+      """
+      Runs a command in a session of its own, hands signals on to its process group, reaps orphans, and exits
+      with its code.
+      """, helpText)
   }
 }

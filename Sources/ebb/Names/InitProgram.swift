@@ -119,6 +119,17 @@ enum InitProgram {
     return configuration
   }
 
+  /// What an option for help answers: what the program does, and its options.
+  static func usage(_ program: StaticString, _ does: StaticString, _ options: Text) -> Text {
+    """
+    \(program) (ebb \(ebbVersion)) [options] [--] command [arg...]
+
+    \(does)
+
+    \(options)
+    """
+  }
+
   /// What `--version` answers: docker(1) reads it of whatever its engine's init is.
   static var version: Text { "tini version \(ebbVersion)_ebb\n" }
 

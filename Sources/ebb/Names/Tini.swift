@@ -55,7 +55,7 @@ enum TiniOption: CommandOption {
     configuration.manners.jobControl = .none
     configuration.manners.launchFailure = .byErrno
     var verbosity: UInt64 = 1
-    var question: TiniOption?
+    var answer: InitProgram.Outcome?
     let goesOn = try parseCommandLine(&arguments) { (option, value, source) throws(UsageError) in
       switch option {
       case .parentDeathSignal:
@@ -72,16 +72,11 @@ enum TiniOption: CommandOption {
           throw UsageError(source, value, expected: "an exit code from 0 to 255")
         }
         configuration.exitCodes.append((code, 0))
-      case .license, .version: question = option
+      case .license: answer = .answer(InitProgram.license, to: .standardOutput)
+      case .version: answer = .answer(InitProgram.version, to: .standardOutput)
       }
     }
-    guard goesOn else {
-      switch question {
-      case .license: return .answer(InitProgram.license, to: .standardOutput)
-      case .version: return .answer(InitProgram.version, to: .standardOutput)
-      default: return .answer(usage, to: .standardOutput)
-      }
-    }
+    guard goesOn else { return answer ?? .answer(usage, to: .standardOutput) }
     if environmentVariable(CString("TINI_SUBREAPER")) != nil { configuration.isSubreaper = true }
     if environmentVariable(CString("TINI_KILL_PROCESS_GROUP")) != nil { configuration.signalsGroup = true }
     if let level = environmentVariable(CString("TINI_VERBOSITY")) { verbosity = decimal(level.bytes) ?? 0 }
@@ -95,12 +90,7 @@ enum TiniOption: CommandOption {
   }
 
   private static var usage: Text {
-    """
-    tini (ebb \(ebbVersion)) [options] [--] command [arg...]
-
-    Runs a command, hands signals on to it, reaps orphans, and exits with its code.
-
-    \(helpText)
-    """
+    InitProgram.usage(
+      command, "Runs a command, hands signals on to it, reaps orphans, and exits with its code.", helpText)
   }
 }
