@@ -37,12 +37,22 @@ int clinux_signalfd(uint64_t mask) {
   return (int)syscall(SYS_signalfd4, -1, &mask, sizeof mask, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+// What a signal does, rt_sigaction(2): with no handler of ours there is none of what sigaction(3) sees to.
+static int set_action(int signal, void (*action)(int), void (**old)(int)) {
+  struct {
+    void (*handler)(int);
+    unsigned long flags;
+    void (*restorer)(void);
+    uint64_t mask;
+  } new = {.handler = action}, was;
+  int result = (int)syscall(SYS_rt_sigaction, signal, &new, &was, sizeof new.mask);
+  *old = was.handler;
+  return result;
+}
+
 int clinux_default_action(int signal) {
-  struct sigaction old, act;
-  memset(&act, 0, sizeof act);
-  act.sa_handler = SIG_DFL;
-  if (sigaction(signal, &act, &old) < 0) return -1;
-  return old.sa_handler == SIG_IGN;
+  void (*old)(int) = SIG_DFL;
+  return set_action(signal, SIG_DFL, &old) < 0 ? -1 : old == SIG_IGN;
 }
 
 void clinux_discard_pending(uint64_t mask) {
@@ -68,6 +78,7 @@ int clinux_wait(idtype_t type, id_t id, struct clinux_child *child, int options)
 }
 
 pid_t clinux_launch(const struct clinux_launch *launch) {
+  void (*old)(int);
   pid_t pid = fork();
   if (pid != 0) return pid;
   // From here on only async-signal-safe calls. Every signal is still blocked, SIGTTOU among them, which is
@@ -78,14 +89,35 @@ pid_t clinux_launch(const struct clinux_launch *launch) {
   if (launch->take_terminal) ioctl(STDIN_FILENO, TIOCSCTTY, 0);
   if (launch->terminal >= 0) tcsetpgrp(launch->terminal, getpid());
   if (launch->default_signals)
-    for (int number = 1; number < 32; number++) signal(number, SIG_DFL);
-  if (launch->ignore_sigchld) signal(SIGCHLD, SIG_IGN);
+    for (int number = 1; number < 32; number++) set_action(number, SIG_DFL, &old);
+  if (launch->ignore_sigchld) set_action(SIGCHLD, SIG_IGN, &old);
   clinux_sigprocmask(SIG_SETMASK, &launch->signal_mask, NULL);
   execvp(launch->argv[0], launch->argv);
   int error = errno;
   ssize_t ignored = write(launch->report, &error, sizeof error);
   (void)ignored;
   _exit(error == ENOENT ? 127 : 126);
+}
+
+int clinux_set_variable(const char *name, const char *value) {
+  size_t length = strlen(name), count = 0, kept = 0;
+  while (environ[count] != NULL) count++;
+  char **variables = malloc((count + 2) * sizeof *variables), *entry = malloc(length + strlen(value) + 2);
+  if (variables == NULL || entry == NULL) {
+    free(variables);
+    free(entry);
+    errno = ENOMEM;
+    return -1;
+  }
+  for (size_t i = 0; i < count; i++)
+    if (strncmp(environ[i], name, length) != 0 || environ[i][length] != '=') variables[kept++] = environ[i];
+  memcpy(entry, name, length);
+  entry[length] = '=';
+  strcpy(entry + length + 1, value);
+  variables[kept] = entry;
+  variables[kept + 1] = NULL;
+  environ = variables;
+  return 0;
 }
 
 ssize_t clinux_write_nowait(int fd, const void *bytes, size_t count) {

@@ -78,7 +78,7 @@ struct Service {
     // Blocked while it forks, or for good? A few milliseconds tell.
     for _ in 0..<20 {
       if let handles = ProcessTable.handles(signal, process) { return handles ? signal : .stop }
-      usleep(1000)
+      _ = poll(nil, 0, 1)
     }
     return signal
   }

@@ -46,6 +46,15 @@ static inline int clinux_errno(void) { return errno; }
 extern char **environ;
 static inline char **clinux_environ(void) { return environ; }
 
+// Whether the kernel has refused us memory: what is left is a reserve for what a stop needs.
+bool clinux_memory_is_scarce(void);
+// Whether so much can be had, at once, with nothing taken from the reserve.
+bool clinux_memory_allows(size_t size);
+
+// An environment variable for what is launched later, in the place of any of this name; -1 with errno. setenv(3)
+// without its book of what it has allocated.
+int clinux_set_variable(const char *name, const char *value);
+
 // Variadic calls.
 static inline int clinux_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
 static inline int clinux_set_nonblocking(int fd) {

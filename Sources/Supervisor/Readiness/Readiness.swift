@@ -40,7 +40,7 @@ struct Readiness {
     _ = try withUnsafeBytes(of: &name.text) { (raw) throws(Errno) -> Int32 in
       guard let base = raw.baseAddress else { throw .noSuchFile }
       return try checked {
-        setenv(CString("NOTIFY_SOCKET").pointer, base.assumingMemoryBound(to: CChar.self), 1)
+        clinux_set_variable(CString("NOTIFY_SOCKET").pointer, base.assumingMemoryBound(to: CChar.self))
       }
     }
     notifySocket = descriptor
