@@ -41,11 +41,20 @@ public struct Errno: Error, Equatable, Sendable {
   public static var protocolError: Errno { Errno(EPROTO) }
   /// EOPNOTSUPP: the kernel knows the call, and cannot do this.
   public static var notSupported: Errno { Errno(EOPNOTSUPP) }
+  /// ENOMEM: no memory is left.
+  public static var noMemory: Errno { Errno(ENOMEM) }
   /// ENOSYS: the kernel does not have this call.
   public static var notImplemented: Errno { Errno(ENOSYS) }
 }
 
-/// The result of a libc call that says -1 for an error; EINTR is tried again, here and nowhere else.
+/// The result of a libc call that says -1 for an error, and that no signal interrupts.
+@inline(never) @discardableResult
+public func checked(_ result: Int32) throws(Errno) -> Int32 {
+  if result == -1 { throw Errno.last }
+  return result
+}
+
+/// The result of a libc call that says -1 for an error and may wait; EINTR is tried again, here and nowhere else.
 @inline(__always)
 public func checked<Result: SignedInteger>(_ call: () -> Result) throws(Errno) -> Result {
   while true {

@@ -16,7 +16,7 @@ public struct EventPoll {
 
   /// An empty set; the corresponding C function is `epoll_create1`.
   public init() throws(Errno) {
-    descriptor = FileDescriptor(try checked { epoll_create1(Int32(EPOLL_CLOEXEC)) })
+    descriptor = FileDescriptor(try checked(epoll_create1(Int32(EPOLL_CLOEXEC))))
   }
 
   /// Begins to wait for a descriptor: to be readable, to be writable, both, or (neither) to fail.
@@ -34,8 +34,10 @@ public struct EventPoll {
   }
 
   /// Ends the wait for it.
+  @inline(never)
   public func remove(_ file: FileDescriptor) { try? control(EPOLL_CTL_DEL, file, 0, false, false) }
 
+  @inline(never)
   private func control(
     _ operation: Int32, _ file: FileDescriptor, _ token: UInt64, _ readable: Bool, _ writable: Bool
   ) throws(Errno) {
@@ -43,7 +45,7 @@ public struct EventPoll {
     event.events =
       (readable ? CLINUX_EPOLLIN.rawValue : 0) | (writable ? CLINUX_EPOLLOUT.rawValue : 0)
     event.data.u64 = token
-    _ = try checked { epoll_ctl(descriptor.rawValue, operation, file.rawValue, &event) }
+    try checked(epoll_ctl(descriptor.rawValue, operation, file.rawValue, &event))
   }
 
   /// Waits, for ever or (`block` false) not at all, and hands over what is ready, up to 16 at once. A

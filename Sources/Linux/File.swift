@@ -4,6 +4,7 @@ import CLinux
 public enum File {
   /// The bytes of a file, at most `limit` of them; the rest is left. The corresponding C functions are
   /// `open` and `read`.
+  @inline(never)
   public static func read(_ path: CString, limit: Int = 4096) throws(Errno) -> [UInt8] {
     let file = try FileDescriptor.open(path, O_RDONLY)
     defer { file.close() }
@@ -20,6 +21,12 @@ public enum File {
     }
     bytes.removeLast(limit - filled)
     return bytes
+  }
+
+  /// The same of a path that was put together; nil where it cannot be read.
+  @inline(never)
+  public static func contents(_ path: Text, limit: Int = 4096) -> [UInt8]? {
+    path.bytes.withCString { try? read($0, limit: limit) }
   }
 
   /// Where a symbolic link leads, at most 255 bytes; nil where it cannot be read. The corresponding C function
@@ -59,8 +66,8 @@ public enum File {
           }
         }
         // Whatever the umask is.
-        _ = try checked { fchmod(output.rawValue, mode) }
-        _ = try checked { rename(beside.pointer, target.pointer) }
+        try checked(fchmod(output.rawValue, mode))
+        try checked(rename(beside.pointer, target.pointer))
       } catch {
         remove(beside)
         throw error
@@ -144,7 +151,7 @@ public enum Directory {
           let entry = UnsafeRawBufferPointer(rebasing: rest)
           let length = Int(entry.loadUnaligned(fromByteOffset: 16, as: UInt16.self))
           guard length > nameOffset, length <= rest.count else { throw .protocolError }
-          let name = entry[nameOffset..<length].prefix { $0 != 0 }
+          let name = UnsafeRawBufferPointer(rebasing: entry[nameOffset..<length].prefix { $0 != 0 })
           if let number = decimal(name).flatMap({ Int32(exactly: $0) }), !body(number, directory) { return }
           rest = rest.dropFirst(length)
         }

@@ -22,6 +22,7 @@ public struct FileDescriptor: Equatable, Sendable {
   public static var spare: Int32 { 4 }
 
   /// Opens a file; the corresponding C function is `open`.
+  @inline(never)
   public static func open(_ path: CString, _ flags: Int32, mode: mode_t = 0) throws(Errno) -> FileDescriptor {
     FileDescriptor(try checked { clinux_open(path.pointer, flags | O_CLOEXEC, mode) })
   }
@@ -30,7 +31,7 @@ public struct FileDescriptor: Equatable, Sendable {
   public static func pipe() throws(Errno) -> (read: FileDescriptor, write: FileDescriptor) {
     var ends: (Int32, Int32) = (-1, -1)
     _ = try withUnsafeMutableBytes(of: &ends) { (raw) throws(Errno) -> Int32 in
-      try checked { clinux_pipe(raw.baseAddress?.assumingMemoryBound(to: Int32.self)) }
+      try checked(clinux_pipe(raw.baseAddress?.assumingMemoryBound(to: Int32.self)))
     }
     return (FileDescriptor(ends.0), FileDescriptor(ends.1))
   }
@@ -45,12 +46,14 @@ public struct FileDescriptor: Equatable, Sendable {
   }
 
   /// Reads what there is, up to the buffer's size; 0 at the end; the corresponding C function is `read`.
+  @inline(never)
   public func read(into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
     let (fd, address, count) = (rawValue, buffer.baseAddress, buffer.count)
     return try checked { CLinux.read(fd, address, count) }
   }
 
   /// Writes once, as much as fits; the corresponding C function is `write`.
+  @inline(never)
   public func write(_ bytes: UnsafeRawBufferPointer) throws(Errno) -> Int {
     let (fd, address, count) = (rawValue, bytes.baseAddress, bytes.count)
     return try checked { CLinux.write(fd, address, count) }

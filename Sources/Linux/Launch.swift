@@ -65,7 +65,7 @@ public struct Launch {
     launch.report = pipe.write.rawValue
     let pid: pid_t
     do throws(Errno) {
-      pid = try checked { clinux_launch(&launch) }
+      pid = try checked(clinux_launch(&launch))
     } catch {
       pipe.read.close()
       pipe.write.close()
@@ -92,12 +92,12 @@ public struct Launch {
 public enum ProcessControl {
   /// Makes orphaned descendants our children, PR_SET_CHILD_SUBREAPER, prctl(2), Linux 3.4.
   public static func becomeSubreaper() throws(Errno) {
-    _ = try checked { clinux_prctl(PR_SET_CHILD_SUBREAPER, 1) }
+    try checked(clinux_prctl(PR_SET_CHILD_SUBREAPER, 1))
   }
 
   /// The signal that we get when our parent dies, PR_SET_PDEATHSIG, prctl(2).
   public static func setParentDeathSignal(_ signal: Signal) throws(Errno) {
-    _ = try checked { clinux_prctl(PR_SET_PDEATHSIG, UInt(signal.rawValue)) }
+    try checked(clinux_prctl(PR_SET_PDEATHSIG, UInt(signal.rawValue)))
   }
 
   /// Whether orphaned descendants become our children, PR_GET_CHILD_SUBREAPER: an exec(3) before ours may have

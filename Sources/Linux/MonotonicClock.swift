@@ -3,7 +3,7 @@ import CLinux
 /// The clock that only goes forward, and that nobody can set: CLOCK_MONOTONIC, clock_gettime(2).
 public enum MonotonicClock {
   /// The time since an unspecified start (on Linux: the boot, suspended time not counted).
-  public static var now: Duration {
+  @inline(never) public static var now: Duration {
     var time = timespec()
     _ = clock_gettime(CLOCK_MONOTONIC, &time)
     return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
@@ -45,7 +45,7 @@ public struct TimerDescriptor {
   /// A timer that is not set.
   public init() throws(Errno) {
     descriptor = FileDescriptor(
-      try checked { timerfd_create(Int32(CLOCK_MONOTONIC), Int32(TFD_CLOEXEC) | Int32(TFD_NONBLOCK)) })
+      try checked(timerfd_create(Int32(CLOCK_MONOTONIC), Int32(TFD_CLOEXEC) | Int32(TFD_NONBLOCK))))
   }
 
   /// Sets it to a moment of ``MonotonicClock``, a past one included, or, with nil, to never.

@@ -1,6 +1,7 @@
 /// The number that these bytes spell in decimal; nil where they are anything else, or too large. Up to 18
 /// digits, so that it cannot overflow.
-public func decimal(_ bytes: some Collection<UInt8>) -> UInt64? {
+@inline(never)
+public func decimal(_ bytes: UnsafeRawBufferPointer) -> UInt64? {
   guard !bytes.isEmpty, bytes.count <= 18 else { return nil }
   var value: UInt64 = 0
   for byte in bytes {
@@ -10,8 +11,21 @@ public func decimal(_ bytes: some Collection<UInt8>) -> UInt64? {
   return value
 }
 
+/// The same.
+@inline(never)
+public func decimal(_ bytes: ArraySlice<UInt8>) -> UInt64? { bytes.withUnsafeBytes { decimal($0) } }
+/// The same.
+@inline(never)
+public func decimal(_ bytes: [UInt8]) -> UInt64? { bytes.withUnsafeBytes { decimal($0) } }
+
+/// The same.
+public func decimal(_ bytes: Slice<UnsafeRawBufferPointer>) -> UInt64? {
+  decimal(UnsafeRawBufferPointer(rebasing: bytes))
+}
+
 /// The number that these bytes spell in hexadecimal; nil where they are anything else, or longer than 16.
-public func hexadecimal(_ bytes: some Collection<UInt8>) -> UInt64? {
+@inline(never)
+public func hexadecimal(_ bytes: UnsafeRawBufferPointer) -> UInt64? {
   guard !bytes.isEmpty, bytes.count <= 16 else { return nil }
   var value: UInt64 = 0
   for byte in bytes {
@@ -25,6 +39,57 @@ public func hexadecimal(_ bytes: some Collection<UInt8>) -> UInt64? {
     value = value << 4 | UInt64(digit)
   }
   return value
+}
+
+/// The same.
+@inline(never)
+public func hexadecimal(_ bytes: ArraySlice<UInt8>) -> UInt64? { bytes.withUnsafeBytes { hexadecimal($0) } }
+
+/// The same.
+@inline(never)
+public func hexadecimal(_ bytes: [UInt8]) -> UInt64? { bytes.withUnsafeBytes { hexadecimal($0) } }
+/// The same.
+public func hexadecimal(_ bytes: Slice<UnsafeRawBufferPointer>) -> UInt64? {
+  hexadecimal(UnsafeRawBufferPointer(rebasing: bytes))
+}
+
+extension ArraySlice<UInt8> {
+  /// The field at this place, counted from 0, among those that spaces and tabs separate; empty where there is none.
+  @inline(never)
+  public func field(_ place: Int) -> ArraySlice<UInt8> {
+    var place = place
+    var start = startIndex
+    var inField = false
+    for index in indices {
+      let isBlank = self[index] == UInt8(ascii: " ") || self[index] == UInt8(ascii: "\t")
+      if isBlank && inField {
+        if place == 0 { return self[start..<index] }
+        place -= 1
+      } else if !isBlank && !inField {
+        start = index
+      }
+      inField = !isBlank
+    }
+    return inField && place == 0 ? self[start...] : []
+  }
+}
+
+extension [UInt8] {
+  /// What follows these words in the line that begins with them; empty where none does.
+  @inline(never)
+  public func line(_ name: StaticString) -> ArraySlice<UInt8> {
+    var start = 0
+    while start < count {
+      var end = start
+      while end < count && self[end] != UInt8(ascii: "\n") { end += 1 }
+      let length = name.utf8CodeUnitCount
+      if end - start >= length && name.withUTF8Buffer({ self[start..<(start + length)].elementsEqual($0) }) {
+        return self[(start + length)..<end]
+      }
+      start = end + 1
+    }
+    return []
+  }
 }
 
 extension Duration {

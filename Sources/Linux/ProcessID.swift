@@ -8,6 +8,13 @@ public struct ProcessID: Equatable, Sendable {
   /// The process with this number.
   public init(_ rawValue: pid_t) { self.rawValue = rawValue }
 
+  /// The process whose number these bytes spell; nil where they spell none.
+  @inline(never)
+  init?(decimal bytes: ArraySlice<UInt8>) {
+    guard let number = Linux.decimal(bytes).flatMap({ pid_t(exactly: $0) }) else { return nil }
+    rawValue = number
+  }
+
   /// This process.
   public static var own: ProcessID { ProcessID(getpid()) }
 
@@ -19,7 +26,7 @@ public struct ProcessID: Equatable, Sendable {
     let pid = rawValue
     // 0 and -1 mean whole groups to kill(2), and never a process: they must not get there.
     guard pid > 0 else { throw .noSuchProcess }
-    _ = try checked { kill(pid, signal.rawValue) }
+    try checked(kill(pid, signal.rawValue))
   }
 
   /// Sends a signal to every member of the process group that has this number, kill(2) with a negative pid.
@@ -27,7 +34,7 @@ public struct ProcessID: Equatable, Sendable {
     let pid = rawValue
     // -1 would be every process there is.
     guard pid > 1 else { throw .noSuchProcess }
-    _ = try checked { kill(-pid, signal.rawValue) }
+    try checked(kill(-pid, signal.rawValue))
   }
 }
 
@@ -100,7 +107,7 @@ public struct ChildChange {
     var child = clinux_child()
     let options = WEXITED | WSTOPPED | WCONTINUED | WNOHANG
     do throws(Errno) {
-      _ = try checked { clinux_wait(P_ALL, 0, &child, Int32(options)) }
+      try checked(clinux_wait(P_ALL, 0, &child, Int32(options)))
     } catch {
       return error == .noChild ? .childless : .nothing
     }
@@ -124,8 +131,7 @@ public struct ChildChange {
   public static func hasEnded(_ process: ProcessID) -> Bool {
     var child = clinux_child()
     let options = Int32(WEXITED | WNOHANG | WNOWAIT)
-    return (try? checked { clinux_wait(P_PID, id_t(process.rawValue), &child, options) }) != nil
-      && child.pid > 0
+    return clinux_wait(P_PID, id_t(process.rawValue), &child, options) != -1 && child.pid > 0
   }
 
   /// Whether a child of ours is in this process group. While one is, the group's number cannot have been
@@ -133,8 +139,6 @@ public struct ChildChange {
   public static func isAnyInGroup(_ group: ProcessID) -> Bool {
     var child = clinux_child()
     return
-      (try? checked {
-        clinux_wait(P_PGID, id_t(group.rawValue), &child, Int32(WEXITED | WNOHANG | WNOWAIT))
-      }) != nil
+      clinux_wait(P_PGID, id_t(group.rawValue), &child, Int32(WEXITED | WNOHANG | WNOWAIT)) != -1
   }
 }

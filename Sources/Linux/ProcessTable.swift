@@ -19,9 +19,9 @@ public struct ProcessRecord {
   public let startTime: UInt64
 
   /// The record of a process; throws ``Errno/noSuchFile`` where it is gone.
+  @inline(never)
   public init(of process: ProcessID) throws(Errno) {
-    let path: Text = "/proc/\(process)/stat"
-    let line = try path.bytes.withCString { (path) throws(Errno) in try File.read(path, limit: 1024) }
+    guard let line = File.contents("/proc/\(process)/stat", limit: 1024) else { throw .noSuchFile }
     guard let record = ProcessRecord(process, parsing: line) else { throw .protocolError }
     self = record
   }
@@ -35,16 +35,15 @@ public struct ProcessRecord {
     guard let open = line.firstIndex(of: UInt8(ascii: "(")),
       let close = line.lastIndex(of: UInt8(ascii: ")")), open < close
     else { return nil }
-    let fields = line[(close + 1)...].split(separator: UInt8(ascii: " "), maxSplits: 21)
-    guard fields.count > 19, let state = fields[0].first,
-      let parent = decimal(fields[1]).flatMap({ pid_t(exactly: $0) }),
-      let group = decimal(fields[2]).flatMap({ pid_t(exactly: $0) }),
-      let session = decimal(fields[3]).flatMap({ pid_t(exactly: $0) }), let start = decimal(fields[19])
+    let fields = line[(close + 1)...]
+    guard let state = fields.field(0).first, let parent = ProcessID(decimal: fields.field(1)),
+      let group = ProcessID(decimal: fields.field(2)), let session = ProcessID(decimal: fields.field(3)),
+      let start = decimal(fields.field(19))
     else { return nil }
     self.process = process
-    self.parent = ProcessID(parent)
-    self.group = ProcessID(group)
-    self.session = ProcessID(session)
+    self.parent = parent
+    self.group = group
+    self.session = session
     self.state = state
     self.name = Array(line[(open + 1)..<close])
     self.startTime = start
@@ -56,16 +55,14 @@ public enum ProcessTable {
   /// The first word of a process's command line (argv[0], which nginx and others rewrite as a title), at
   /// most 128 bytes of it; nil where it has none or is gone.
   public static func firstArgument(of process: ProcessID) -> [UInt8]? {
-    let path: Text = "/proc/\(process)/cmdline"
-    guard let line = path.bytes.withCString({ try? File.read($0, limit: 128) }) else { return nil }
+    guard let line = File.contents("/proc/\(process)/cmdline", limit: 128) else { return nil }
     let first = Array(line.prefix { $0 != 0 })
     return first.isEmpty ? nil : first
   }
 
   /// The name that the kernel keeps for a process, /proc/PID/comm; nil where it is gone.
   public static func name(of process: ProcessID) -> [UInt8]? {
-    let path: Text = "/proc/\(process)/comm"
-    guard var name = path.bytes.withCString({ try? File.read($0, limit: 64) }) else { return nil }
+    guard var name = File.contents("/proc/\(process)/comm", limit: 64) else { return nil }
     if name.last == UInt8(ascii: "\n") { name.removeLast() }
     return name
   }
@@ -74,40 +71,31 @@ public enum ProcessTable {
   /// signalfd. nil where that cannot be told now: it runs, or waits for a vfork(2), with the signal blocked, as
   /// libc has it while it forks. False where it cannot be read.
   public static func handles(_ signal: Signal, _ process: ProcessID) -> Bool? {
-    let path: Text = "/proc/\(process)/status"
-    guard let status = path.bytes.withCString({ try? File.read($0) }) else { return false }
+    guard let status = File.contents("/proc/\(process)/status") else { return false }
     return handles(signal, status: status)
   }
 
   /// The same, of the text of /proc/PID/status.
   static func handles(_ signal: Signal, status: [UInt8]) -> Bool? {
-    func field(_ name: StaticString) -> ArraySlice<UInt8>? {
-      for line in status.split(separator: UInt8(ascii: "\n")) where Array(line).hasPrefix(name) {
-        return line.dropFirst(name.utf8CodeUnitCount + 1)
-      }
-      return nil
-    }
     func has(_ name: StaticString) -> Bool {
-      field(name).flatMap { hexadecimal($0) }.map { SignalSet(rawValue: $0).contains(signal) } ?? false
+      guard let set = hexadecimal(status.line(name).field(0)) else { return false }
+      return SignalSet(rawValue: set).contains(signal)
     }
     if has("SigCgt:") || has("SigIgn:") { return true }
     if !has("SigBlk:") { return false }
-    return field("State:")?.first == UInt8(ascii: "S") ? true : nil
+    return status.line("State:").field(0).first == UInt8(ascii: "S") ? true : nil
   }
 
   /// The effective user of a process; nil where it is gone.
   public static func user(of process: ProcessID) -> UInt32? {
-    let path: Text = "/proc/\(process)/status"
-    return path.bytes.withCString({ try? File.read($0) }).flatMap { user(inStatus: $0) }
+    File.contents("/proc/\(process)/status").flatMap { user(inStatus: $0) }
   }
 
   /// The same, of the text of that file.
   static func user(inStatus status: [UInt8]) -> UInt32? {
     // Real, effective, saved and file system user, with tabs between them.
-    let line = status.split(separator: UInt8(ascii: "\n")).first { Array($0).hasPrefix("Uid:") }?.dropFirst(5)
-    guard let line else { return nil }
-    let users = line.split(separator: UInt8(ascii: "\t"))
-    return users.count == 4 ? decimal(users[1]).flatMap { UInt32(exactly: $0) } : nil
+    let users = status.line("Uid:")
+    return users.field(3).isEmpty ? nil : decimal(users.field(1)).flatMap { UInt32(exactly: $0) }
   }
 
   /// How many descriptors a process has open; nil where it may not be looked into.
@@ -126,17 +114,12 @@ public enum ProcessTable {
   /// How many descriptors it may have, the soft RLIMIT_NOFILE of /proc/PID/limits; nil where that cannot be
   /// read.
   public static func descriptorLimit(of process: ProcessID) -> UInt64? {
-    let path: Text = "/proc/\(process)/limits"
-    return path.bytes.withCString({ try? File.read($0) }).flatMap { descriptorLimit(in: $0) }
+    File.contents("/proc/\(process)/limits").flatMap { descriptorLimit(in: $0) }
   }
 
   /// The same, of the text of that file.
   static func descriptorLimit(in limits: [UInt8]) -> UInt64? {
-    for line in limits.split(separator: UInt8(ascii: "\n")) where Array(line).hasPrefix("Max open files") {
-      let fields = line.split(separator: UInt8(ascii: " "))
-      return fields.count > 3 ? decimal(fields[3]) : nil
-    }
-    return nil
+    decimal(limits.line("Max open files").field(0))
   }
 
   /// Whether /proc shows us under our own number. It does not where there is none, but an empty folder to mount
@@ -145,7 +128,8 @@ public enum ProcessTable {
     var target = [CChar](repeating: 0, count: 16)
     let count = readlink(CString("/proc/self").pointer, &target, target.count)
     guard count > 0 else { return false }
-    return decimal(target.prefix(count).map { UInt8(bitPattern: $0) }) == UInt64(exactly: getpid())
+    return target.withUnsafeBytes { decimal(UnsafeRawBufferPointer(rebasing: $0.prefix(count))) }
+      == UInt64(exactly: getpid())
   }
 
   /// The descendants of a process that are alive (zombies are not), in no order; at most `limit`. Throws
@@ -154,10 +138,14 @@ public enum ProcessTable {
   {
     guard showsOwnNamespace else { throw .noSuchFile }
     var records: [ProcessRecord] = []
+    var isWhole = true
     try Directory.numbers(in: CString("/proc")) { number in
       if let record = try? ProcessRecord(of: ProcessID(number)) { records.append(record) }
-      return records.count < limit
+      // A table that could not grow is no table.
+      isWhole = records.count % 1024 != 1023 || Memory.allows(records.count * 256)
+      return isWhole && records.count < limit
     }
+    if !isWhole { throw .noMemory }
     return descendants(of: ancestor, among: records)
   }
 

@@ -47,42 +47,17 @@ public struct Signal: Equatable, Sendable {
   /// The three by which a terminal stops a job.
   public var stopsJob: Bool { self == .terminalStop || self == .terminalInput || self == .terminalOutput }
 
-  /// The names of 1 to 31, in order, without SIG.
-  private static func name(of number: Int32) -> StaticString? {
-    switch number {
-    case SIGHUP: "HUP"
-    case SIGINT: "INT"
-    case SIGQUIT: "QUIT"
-    case SIGILL: "ILL"
-    case SIGTRAP: "TRAP"
-    case SIGABRT: "ABRT"
-    case SIGBUS: "BUS"
-    case SIGFPE: "FPE"
-    case SIGKILL: "KILL"
-    case SIGUSR1: "USR1"
-    case SIGSEGV: "SEGV"
-    case SIGUSR2: "USR2"
-    case SIGPIPE: "PIPE"
-    case SIGALRM: "ALRM"
-    case SIGTERM: "TERM"
-    case SIGSTKFLT: "STKFLT"
-    case SIGCHLD: "CHLD"
-    case SIGCONT: "CONT"
-    case SIGSTOP: "STOP"
-    case SIGTSTP: "TSTP"
-    case SIGTTIN: "TTIN"
-    case SIGTTOU: "TTOU"
-    case SIGURG: "URG"
-    case SIGXCPU: "XCPU"
-    case SIGXFSZ: "XFSZ"
-    case SIGVTALRM: "VTALRM"
-    case SIGPROF: "PROF"
-    case SIGWINCH: "WINCH"
-    case SIGIO: "IO"
-    case SIGPWR: "PWR"
-    case SIGSYS: "SYS"
-    default: nil
-    }
+  /// The names of 1 to 31, in order, without SIG, as x86, ARM and RISC-V number them.
+  private static var names: StaticString {
+    """
+    HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG \
+    XCPU XFSZ VTALRM PROF WINCH IO PWR SYS
+    """
+  }
+
+  /// The name of one of them; empty for any other number.
+  private static func name(of number: Int32) -> ArraySlice<UInt8> {
+    number < 1 ? [] : CString(names).bytes[...].field(Int(number) - 1)
   }
 
   /// The signal that a user names: "TERM", "SIGTERM", "sigterm", "15", "RTMIN", "RTMIN+3", "RTMAX-1";
@@ -104,7 +79,7 @@ public struct Signal: Equatable, Sendable {
     if name == "CLD" { name = Array("CHLD".utf8) }
     if name == "POLL" { name = Array("IO".utf8) }
     for number: Int32 in 1...31 {
-      if let candidate = Signal.name(of: number), name == candidate {
+      if name[...] == Signal.name(of: number) {
         self.init(known: number)
         return
       }
@@ -133,9 +108,10 @@ extension Signal: TextRepresentable {
   /// "SIGTERM", "SIGRTMIN+3", and "signal 32" for the two that libc keeps for itself.
   @inline(never)
   public func write(to text: inout Text) {
-    if let name = Signal.name(of: rawValue) {
+    let name = Signal.name(of: rawValue)
+    if !name.isEmpty {
       text.append("SIG")
-      text.append(name)
+      text.append(contentsOf: Text(bytes: Array(name)))
     } else if rawValue >= 34 {
       text.append("SIGRTMIN")
       if rawValue > 34 {
@@ -195,7 +171,7 @@ public struct SignalDescriptor {
 
   /// The descriptor for all signals; they must be blocked.
   public init() throws(Errno) {
-    descriptor = FileDescriptor(try checked { clinux_signalfd(SignalSet.all.rawValue) })
+    descriptor = FileDescriptor(try checked(clinux_signalfd(SignalSet.all.rawValue)))
   }
 
   /// The next pending signal, the lowest number first; nil when there is none.

@@ -10,16 +10,16 @@ public struct UnixSocket {
   /// there that is left over from a listener that is gone is taken over.
   public init(listeningOn name: CString) throws(Errno) {
     let descriptor = FileDescriptor(
-      try checked { socket(AF_UNIX, clinux_socket_seqpacket_cloexec(), 0) })
+      try checked(socket(AF_UNIX, clinux_socket_seqpacket_cloexec(), 0)))
     do throws(Errno) {
       do throws(Errno) {
-        _ = try checked { clinux_unix_bind(descriptor.rawValue, name.pointer) }
+        try checked(clinux_unix_bind(descriptor.rawValue, name.pointer))
       } catch {
         guard error == .addressInUse, !name.hasPrefix("@"), UnixSocket.isLeftOver(name) else { throw error }
         _ = unlink(name.pointer)
-        _ = try checked { clinux_unix_bind(descriptor.rawValue, name.pointer) }
+        try checked(clinux_unix_bind(descriptor.rawValue, name.pointer))
       }
-      _ = try checked { listen(descriptor.rawValue, 64) }
+      try checked(listen(descriptor.rawValue, 64))
     } catch {
       descriptor.close()
       throw error
@@ -31,7 +31,7 @@ public struct UnixSocket {
   /// Connects to a name; gives up after `limit`, as does every later send and receive.
   public init(connectingTo name: CString, limit: Duration) throws(Errno) {
     let descriptor = FileDescriptor(
-      try checked { socket(AF_UNIX, clinux_socket_seqpacket_cloexec(), 0) })
+      try checked(socket(AF_UNIX, clinux_socket_seqpacket_cloexec(), 0)))
     self.descriptor = descriptor
     setLimit(limit)
     do throws(Errno) {
@@ -74,7 +74,7 @@ public struct UnixSocket {
     do throws(Errno) {
       return UnixSocket(
         accepted: FileDescriptor(
-          try checked { clinux_accept_leaving(descriptor.rawValue, FileDescriptor.spare) }))
+          try checked(clinux_accept_leaving(descriptor.rawValue, FileDescriptor.spare))))
     } catch {
       if error == .wouldBlock || error == Errno(ECONNABORTED) { return nil }
       throw error
@@ -94,6 +94,7 @@ public struct UnixSocket {
   }
 
   /// The next message of at most `limit` bytes.
+  @inline(never)
   public func receive(limit: Int) -> Message {
     let fd = descriptor.rawValue
     do throws(Errno) {
@@ -134,6 +135,7 @@ public struct UnixSocket {
   }
 
   /// Sends a message, whole; false where the peer is gone or does not read.
+  @inline(never)
   public func send(_ message: Text) -> Bool {
     message.bytes.withUnsafeBufferPointer { buffer in
       CLinux.send(descriptor.rawValue, buffer.baseAddress, buffer.count, Int32(MSG_NOSIGNAL)) == buffer.count
@@ -152,7 +154,7 @@ public struct Peer {
   /// Who is there, SO_PEERCRED.
   public init(of socket: UnixSocket) throws(Errno) {
     var peer = clinux_peer()
-    _ = try checked { clinux_peer(socket.descriptor.rawValue, &peer) }
+    try checked(clinux_peer(socket.descriptor.rawValue, &peer))
     process = ProcessID(peer.pid)
     user = peer.uid
     self.socket = socket
@@ -210,8 +212,7 @@ public enum MountNamespace {
   /// The id of the root mount: the first field of the first line of /proc/PID/mountinfo, which everybody may
   /// read; equal for all processes of a container and different in every other. nil where there is no /proc.
   public static func root(of process: ProcessID) -> UInt64? {
-    let path: Text = "/proc/\(process)/mountinfo"
-    return path.bytes.withCString({ try? File.read($0, limit: 64) }).flatMap { root(in: $0) }
+    File.contents("/proc/\(process)/mountinfo", limit: 64).flatMap { root(in: $0) }
   }
 
   /// The same, of the beginning of that file.

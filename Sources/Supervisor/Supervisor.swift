@@ -26,6 +26,8 @@ public final class Supervisor {
   // What one turn of the loop leaves to the next.
   var moreChildren = false
   var moreNotices = false
+  /// The service runs since this turn.
+  var hasLaunched = false
   private var armed: Duration?
 
   // The stop.
@@ -153,6 +155,11 @@ public final class Supervisor {
       if moreNotices { takeNotices() }
       takeTicks()
       setTimer()
+      if hasLaunched {
+        // It runs: what it took to get here is hardly ever needed again.
+        hasLaunched = false
+        Memory.forgetCode()
+      }
     }
   }
 

@@ -156,7 +156,10 @@ extension Supervisor {
   func takeLaunchOutcome() {
     guard let report = service.launchReport else { return }
     poll.remove(report)
-    guard let error = service.takeLaunchOutcome() else { return }
+    guard let error = service.takeLaunchOutcome() else {
+      hasLaunched = true
+      return
+    }
     let failure = LaunchFailure(error, program: configuration.program)
     let code = configuration.manners.launchFailure.code(failure, error)
     say(.problems, "failed", failure.text, [Field("exit", code), Field("errno", error.rawValue)])

@@ -185,15 +185,20 @@ import Testing
   // MARK: - What users copy
 
   /// The Swift image cannot be pulled here: a program called swift stands for it, which "builds" the ebb under
-  /// test. All else is as users have it.
+  /// test, and one called apt-get, which has no network. All else is as users have it.
   @Test(.requires(.docker)) func theDockerfileLeavesAnImageOfEbbAlone() throws {
     let swift = try Image(
       """
       FROM debian:bookworm-slim
       COPY ebb /prebuilt
-      RUN printf '%s\\n' '#!/bin/sh -e' 'test "$*" = "build -c release --product ebb"' \\
+      RUN printf '%s\\n' '#!/bin/sh -e' \\
+          'test "$*" = "build -c release --product ebb --scratch-path .build/musl --experimental-lto-mode full \\
+      --toolset docker/musl/toolset.json"' \\
           'test -f Package.swift && test -d Sources/ebb && test -d Tests/ServiceTests' \\
-          'mkdir -p .build/release && cp /prebuilt .build/release/ebb' >/usr/bin/swift && chmod +x /usr/bin/swift
+          'test -f docker/musl/toolset.json && test -h docker/musl/include/linux' \\
+          'mkdir -p .build/musl/release && cp /prebuilt .build/musl/release/ebb' >/usr/bin/swift && \\
+          printf '%s\\n' '#!/bin/sh' 'test "$*" = update || test "$*" = "install --yes --no-install-recommends musl-dev"' \\
+          >/usr/local/bin/apt-get && chmod +x /usr/bin/swift /usr/local/bin/apt-get
       """, programs: [.ebb])
     // The stage has a name of its own, so that it can be removed.
     let arguments = ["SWIFT=\(swift.name)"]

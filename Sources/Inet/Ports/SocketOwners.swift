@@ -78,7 +78,9 @@ public struct SocketOwners {
         guard count > prefix.utf8CodeUnitCount + 1, buffer[count - 1] == UInt8(ascii: "]"),
           memcmp(base, prefix.utf8Start, prefix.utf8CodeUnitCount) == 0
         else { return .other }
-        return decimal(buffer[prefix.utf8CodeUnitCount..<(count - 1)]).map { .socket($0) } ?? .other
+        return decimal(UnsafeRawBufferPointer(rebasing: buffer[prefix.utf8CodeUnitCount..<(count - 1)])).map {
+          .socket($0)
+        } ?? .other
       }
     }
   }
