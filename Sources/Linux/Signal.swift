@@ -174,16 +174,23 @@ public struct SignalDescriptor {
     descriptor = FileDescriptor(try checked(clinux_signalfd(SignalSet.all.rawValue)))
   }
 
-  /// The next pending signal, the lowest number first; nil when there is none.
-  public func next() -> ArrivedSignal? {
-    var info = signalfd_siginfo()
-    let count = withUnsafeMutableBytes(of: &info) { (try? descriptor.read(into: $0)) ?? 0 }
-    guard count == MemoryLayout<signalfd_siginfo>.size, let number = Int32(exactly: info.ssi_signo),
-      let signal = Signal(number)
-    else { return nil }
-    // SI_USER is 0, SI_QUEUE and SI_TKILL are below; the kernel's own codes are above.
-    return ArrivedSignal(
-      signal: signal, sentByProcess: info.ssi_code <= 0,
-      sender: ProcessID(pid_t(truncatingIfNeeded: info.ssi_pid)))
+  /// Hands over what is pending, the lowest number first, some hundred at most. A read that is not filled was
+  /// the last: nobody is asked once more whether there is another.
+  public func take(_ handle: (ArrivedSignal) -> Void) {
+    let size = MemoryLayout<signalfd_siginfo>.size
+    withUnsafeTemporaryAllocation(of: signalfd_siginfo.self, capacity: 8) { pending in
+      for _ in 0..<32 {
+        let count = (try? descriptor.read(into: UnsafeMutableRawBufferPointer(pending))) ?? 0
+        for info in pending.prefix(max(count, 0) / size) {
+          guard let number = Int32(exactly: info.ssi_signo), let signal = Signal(number) else { continue }
+          // SI_USER is 0, SI_QUEUE and SI_TKILL are below; the kernel's own codes are above.
+          handle(
+            ArrivedSignal(
+              signal: signal, sentByProcess: info.ssi_code <= 0,
+              sender: ProcessID(pid_t(truncatingIfNeeded: info.ssi_pid))))
+        }
+        if count < size * pending.count { return }
+      }
+    }
   }
 }

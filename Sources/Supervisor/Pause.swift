@@ -15,10 +15,12 @@ public enum Pause {
       try poll.add(signals.descriptor, token: 0)
       while true {
         poll.wait(block: true) { _ in }
-        while let arrived = signals.next() {
-          if arrived.signal == .terminate || arrived.signal == .interrupt { return 0 }
+        var isTold = false
+        signals.take { arrived in
+          if arrived.signal == .terminate || arrived.signal == .interrupt { isTold = true }
           if arrived.signal == .child { reap() }
         }
+        if isTold { return 0 }
       }
     } catch {
       try? Text("ebb: cannot pause: \(error)\n").write(to: .standardError)

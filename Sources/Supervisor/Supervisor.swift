@@ -146,7 +146,6 @@ public final class Supervisor {
         // Signals come first, whatever else there is to do.
         takeSignals()
       }
-      takeSignals()
       if moreChildren {
         // What a process said before it ended is heard while it can still be told who it was.
         takeNotifications()
@@ -174,7 +173,8 @@ public final class Supervisor {
     http?.tick(at: now)
     listenAsThereIsRoom()
     takeReadinessTick()
-    if configuration.manners.hasStop && !lifecycle.isAsked && history.wantsSample(at: now) { noteTraffic() }
+    guard configuration.manners.hasStop && exitCode == nil && !lifecycle.isAsked else { return }
+    if history.wantsSample(at: now) { noteTraffic() }
   }
 
   /// Notes how many connections have been accepted by now.

@@ -6,11 +6,8 @@ import Linux
 extension Supervisor {
   func takeSignals() {
     // The kernel merges the standard ones and limits the others (RLIMIT_SIGPENDING), but a flood must not
-    // keep us from everything else.
-    for _ in 0..<256 {
-      guard let arrived = signals.next() else { return }
-      take(arrived)
-    }
+    // keep us from everything else: the rest comes with the next turn.
+    signals.take { take($0) }
   }
 
   func take(_ arrived: ArrivedSignal) {

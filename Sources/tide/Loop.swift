@@ -180,7 +180,7 @@ final class Loop {
         if token.source != Loop.ownSource {
           handle(.ready(token, isReadable: event.isReadable, isWritable: event.isWritable))
         } else if token.index == 1 {
-          while let signal = signals.next() { handle(.signal(signal)) }
+          signals.take { handle(.signal($0)) }
         } else {
           timer.acknowledge()
           armed = nil

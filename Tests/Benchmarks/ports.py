@@ -27,6 +27,8 @@ import tempfile
 PORT = 8080
 # How people count by state.
 COUNT = "awk '/^tcp/ {++S[$NF]} END {for (s in S) print s, S[s]}'"
+# Whose peak of memory is looked at.
+MEASURED = ("ebb", "ebb --quiet --listening", "ebb sockets")
 
 # The request that ebb sends for one port: every state, both families.
 RECEIVE = r"""
@@ -161,6 +163,66 @@ def compile_c(folder, name, text):
     return f"{folder}/{name}"
 
 
+def measure(ebb, sizes, runs, slow_runs):
+    """The medians of CPU ms, and the peaks of kB, by (command, number of sockets), in the network namespace that
+    this process is in."""
+    medians, peaks = {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        peak = compile_c(folder, "peak", PEAK)
+        quick = {
+            "ebb": [ebb, "port", str(PORT)],
+            "ebb --quiet --listening": [ebb, "port", str(PORT), "--quiet", "--listening"],
+            "receive": [compile_c(folder, "receive", RECEIVE), str(PORT)],
+            "ss -Htan": ["ss", "-Htan", f"sport = :{PORT}"],
+            "ebb sockets": [ebb, "sockets"],
+        }
+        slow = {
+            "ss -Htanp": ["ss", "-Htanp", f"sport = :{PORT}"],
+            "lsof": ["lsof", f"-iTCP:{PORT}"],
+            "fuser": ["fuser", f"{PORT}/tcp"],
+            # The time of the shell, which is that of those it waits for.
+            "netstat | awk": ["sh", "-c", f"netstat -tan | {COUNT}"],
+        }
+        needed = {name: name.split()[0] for name in slow}
+        slow = {name: words for name, words in slow.items() if shutil.which(needed[name])}
+        for size in sizes:
+            sockets = Sockets(size)
+            try:
+                for group, count in ((quick, runs), (slow, slow_runs)):
+                    times = {name: [] for name in group}
+                    for _ in range(count):
+                        for name, words in group.items():
+                            times[name].append(cost(words))
+                    for name in group:
+                        medians[name, size] = statistics.median(times[name])
+                for name in MEASURED:
+                    peaks[name, size] = int(subprocess.check_output([peak] + quick[name]))
+            finally:
+                sockets.end()
+    return medians, peaks
+
+
+def promises(medians, peaks, sizes):
+    """What ebb promises of them: (what, value, limit)."""
+    least, most = sizes[0], sizes[-1]
+    found = [
+        ("ebb to ss -Htan", medians["ebb", most] / medians["ss -Htan", most], 0.45),
+        ("ebb to receive", medians["ebb", most] / medians["receive", most], 1.1),
+    ]
+    for name, limit in (("ss -Htanp", 1 / 20), ("lsof", 1 / 40), ("fuser", 1 / 40)):
+        if (name, most) in medians:
+            found.append((f"ebb to {name}", medians["ebb", most] / medians[name, most], limit))
+    if ("netstat | awk", most) in medians:
+        found.append(
+            ("ebb sockets to netstat | awk", medians["ebb sockets", most] / medians["netstat | awk", most], 1 / 3))
+    quiet = "ebb --quiet --listening"
+    return found + [
+        (f"{quiet}: ms more than with {least:,}", medians[quiet, most] - medians[quiet, least], 1),
+        (f"ebb: kB more than with {least:,}", peaks["ebb", most] - peaks["ebb", least], 16),
+        (f"ebb sockets: kB more than with {least:,}", peaks["ebb sockets", most] - peaks["ebb sockets", least], 16),
+    ]
+
+
 def main():
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -184,69 +246,18 @@ def main():
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
-    medians, peaks = {}, {}
-    measured = ("ebb", "ebb --quiet --listening", "ebb sockets")
-    with tempfile.TemporaryDirectory() as folder:
-        peak = compile_c(folder, "peak", PEAK)
-        quick = {
-            "ebb": [options.ebb, "port", str(PORT)],
-            "ebb --quiet --listening": [options.ebb, "port", str(PORT), "--quiet", "--listening"],
-            "receive": [compile_c(folder, "receive", RECEIVE), str(PORT)],
-            "ss -Htan": ["ss", "-Htan", f"sport = :{PORT}"],
-            "ebb sockets": [options.ebb, "sockets"],
-        }
-        slow = {
-            "ss -Htanp": ["ss", "-Htanp", f"sport = :{PORT}"],
-            "lsof": ["lsof", f"-iTCP:{PORT}"],
-            "fuser": ["fuser", f"{PORT}/tcp"],
-            # The time of the shell, which is that of those it waits for.
-            "netstat | awk": ["sh", "-c", f"netstat -tan | {COUNT}"],
-        }
-        needed = {name: name.split()[0] for name in slow}
-        slow = {name: words for name, words in slow.items() if shutil.which(needed[name])}
-        for size in sizes:
-            sockets = Sockets(size)
-            try:
-                for group, runs in ((quick, options.runs), (slow, 3)):
-                    times = {name: [] for name in group}
-                    for _ in range(runs):
-                        for name, words in group.items():
-                            times[name].append(cost(words))
-                    for name in group:
-                        medians[name, size] = statistics.median(times[name])
-                for name in measured:
-                    peaks[name, size] = int(subprocess.check_output([peak] + quick[name]))
-            finally:
-                sockets.end()
-
-    names = list(quick) + list(slow)
+    medians, peaks = measure(options.ebb, sizes, options.runs, 3)
     print(f"{'CPU ms, median':26}" + "".join(f"{size:>12,}" for size in sizes))
-    for name in names:
+    for name in dict.fromkeys(name for name, _ in medians):
         print(f"{name:26}" + "".join(f"{medians[name, size]:12.2f}" for size in sizes))
-    for name in measured:
+    for name in MEASURED:
         print(f"{name + ', kB':26}" + "".join(f"{peaks[name, size]:12,}" for size in sizes))
     print()
 
-    least, most = sizes[0], sizes[-1]
-    promises = [
-        ("ebb to ss -Htan", medians["ebb", most] / medians["ss -Htan", most], 0.45),
-        ("ebb to receive", medians["ebb", most] / medians["receive", most], 1.1),
-    ]
-    for name, limit in (("ss -Htanp", 1 / 20), ("lsof", 1 / 40), ("fuser", 1 / 40)):
-        if name in slow:
-            promises.append((f"ebb to {name}", medians["ebb", most] / medians[name, most], limit))
-    if "netstat | awk" in slow:
-        promises.append(
-            ("ebb sockets to netstat | awk", medians["ebb sockets", most] / medians["netstat | awk", most], 1 / 3))
-    quiet = "ebb --quiet --listening"
-    promises += [
-        (f"{quiet}: ms more than with {least:,}", medians[quiet, most] - medians[quiet, least], 1),
-        (f"ebb: kB more than with {least:,}", peaks["ebb", most] - peaks["ebb", least], 16),
-        (f"ebb sockets: kB more than with {least:,}", peaks["ebb sockets", most] - peaks["ebb sockets", least], 16),
-    ]
-    for what, value, limit in promises:
+    kept = promises(medians, peaks, sizes)
+    for what, value, limit in kept:
         print(f"{'kept  ' if value <= limit else 'BROKEN'}  {what}: {value:.3f}, at most {limit:.3f}")
-    return 0 if all(value <= limit for _, value, limit in promises) else 1
+    return 0 if all(value <= limit for _, value, limit in kept) else 1
 
 
 if __name__ == "__main__":

@@ -23,9 +23,10 @@ extension Supervisor {
 
   /// At the end: a path would be left behind.
   func closeControl() {
-    guard control != nil, let name = configuration.control.name else { return }
-    control?.listener.descriptor.close()
-    if name.first == UInt8(ascii: "/") { name.withCString { File.remove($0) } }
+    guard let control else { return }
+    control.listener.descriptor.close()
+    // An abstract name goes with its socket.
+    if case .named(let path) = configuration.control, path.hasPrefix("/") { File.remove(path) }
   }
 
   /// Takes the connections that wait, a bounded number at a time: the listener stays readable while there are
