@@ -29,6 +29,28 @@
 #define RWF_NOWAIT 8
 #endif
 
+const char *clinux_error_text(int error) {
+#ifndef __GLIBC__
+  // musl has words of its own for these. What ebb says is the same whatever it is linked with.
+  switch (error) {
+    case EADDRINUSE: return "Address already in use";
+    case EADDRNOTAVAIL: return "Cannot assign requested address";
+    case EBUSY: return "Device or resource busy";
+    case EDQUOT: return "Disk quota exceeded";
+    case EHOSTUNREACH: return "No route to host";
+    case EIO: return "Input/output error";
+    case ELOOP: return "Too many levels of symbolic links";
+    case EMFILE: return "Too many open files";
+    case ENAMETOOLONG: return "File name too long";
+    case ENETUNREACH: return "Network is unreachable";
+    case ENOMEM: return "Cannot allocate memory";
+    case EOPNOTSUPP: return "Operation not supported";
+    case ETIMEDOUT: return "Connection timed out";
+  }
+#endif
+  return strerror(error);
+}
+
 int clinux_sigprocmask(int how, const uint64_t *set, uint64_t *old) {
   return (int)syscall(SYS_rt_sigprocmask, how, set, old, sizeof(uint64_t));
 }
@@ -77,6 +99,41 @@ int clinux_wait(idtype_t type, id_t id, struct clinux_child *child, int options)
   return 0;
 }
 
+// A script without a #! line is one for /bin/sh, execvp(3); musl's leaves that to its caller.
+static void run_as_script(const char *path, const char *const *argv) {
+  size_t count = 0;
+  while (argv[count] != NULL) count++;
+  const char *words[count + 2];
+  words[0] = "/bin/sh";
+  words[1] = path;
+  for (size_t i = 1; i <= count; i++) words[i + 1] = argv[i];
+  execv(words[0], (char *const *)words);
+}
+
+// execvp(3) of any libc: as glibc has it. Async-signal-safe, and comes back only where it fails.
+static void execute(const char *const *argv) {
+  const char *name = argv[0], *path = getenv("PATH");
+  execvp(name, (char *const *)argv);
+  if (errno != ENOEXEC) return;
+  if (strchr(name, '/') != NULL) return run_as_script(name, argv);
+  // The search ended at the first file that the kernel could not make out: here it ends there too.
+  size_t length = strlen(name);
+  if (path == NULL) path = "/usr/local/bin:/bin:/usr/bin";
+  for (const char *folder = path;; folder++) {
+    char file[PATH_MAX];
+    size_t size = strcspn(folder, ":");
+    if (size + 1 + length < sizeof file) {
+      memcpy(file, folder, size);
+      if (size > 0) file[size] = '/';
+      memcpy(file + size + (size > 0), name, length + 1);
+      execv(file, (char *const *)argv);
+      if (errno == ENOEXEC) return run_as_script(file, argv);
+    }
+    folder += size;
+    if (*folder == 0) return;
+  }
+}
+
 pid_t clinux_launch(const struct clinux_launch *launch) {
   void (*old)(int);
   pid_t pid = fork();
@@ -92,7 +149,7 @@ pid_t clinux_launch(const struct clinux_launch *launch) {
     for (int number = 1; number < 32; number++) set_action(number, SIG_DFL, &old);
   if (launch->ignore_sigchld) set_action(SIGCHLD, SIG_IGN, &old);
   clinux_sigprocmask(SIG_SETMASK, &launch->signal_mask, NULL);
-  execvp(launch->argv[0], launch->argv);
+  execute((const char *const *)launch->argv);
   int error = errno;
   ssize_t ignored = write(launch->report, &error, sizeof error);
   (void)ignored;

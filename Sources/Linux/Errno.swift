@@ -66,10 +66,10 @@ public func checked<Result: SignedInteger>(_ call: () -> Result) throws(Errno) -
 }
 
 extension Errno: TextRepresentable {
-  /// What strerror(3) says of it: "No such file or directory".
+  /// What strerror(3) of glibc says of it, whatever the libc: "No such file or directory".
   @inline(never)
   public func write(to text: inout Text) {
-    if let message = strerror(rawValue) {
+    if let message = clinux_error_text(rawValue) {
       text.append(printable: CString(message).bytes)
     } else {
       text.append("error ")

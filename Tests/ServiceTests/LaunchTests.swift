@@ -69,6 +69,16 @@ struct LaunchTests {
     }
   }
 
+  @Test func aScriptWithoutAFirstLineIsRunByTheShell() throws {
+    let folder = try TemporaryFolder()
+    let script = try folder.write("a-script", "echo $0 $#: \"$@\"; exit 5\n", executable: true)
+    for (word, path) in [(script, "/bin"), ("a-script", "/no/such/folder::\(folder.path):/bin")] {
+      let run = try Running.ebb(["--", word, "one", "and two"], environment: ["PATH": path])
+      #expect(try run.finish() == .code(5), "\(word)")
+      #expect(run.output.text == "\(script) 2: one and two\n")
+    }
+  }
+
   @Test func aProgramsOwn127And126AreNotTakenForALaunchThatFailed() throws {
     for code in Int32(125)...127 {
       let run = try Running.ebb(["--", "sh", "-c", "exit \(code)"])

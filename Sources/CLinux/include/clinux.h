@@ -82,6 +82,9 @@ static inline int clinux_socket_raw_cloexec(void) { return SOCK_RAW | SOCK_CLOEX
 static inline int clinux_socket_stream_cloexec(void) { return SOCK_STREAM | SOCK_CLOEXEC; }
 static inline int clinux_socket_datagram_cloexec(void) { return SOCK_DGRAM | SOCK_CLOEXEC; }
 
+// What an error number means, in the words of glibc's strerror(3) whatever the libc.
+const char *clinux_error_text(int error);
+
 // Signals as the kernel has them, a mask of 64 bits: libc's sigset_t functions leave out the real-time
 // signals that the C library keeps for itself (32 to 34), which an init must forward like any other.
 int clinux_sigprocmask(int how, const uint64_t *set, uint64_t *old);
