@@ -145,17 +145,27 @@ public enum Directory {
         let (fd, address) = (directory.rawValue, buffer.baseAddress)
         let count = try checked { clinux_getdents(fd, address, bufferSize) }
         if count == 0 { return }
-        var rest = UnsafeRawBufferPointer(buffer)[..<min(count, bufferSize)]
-        while !rest.isEmpty {
-          guard rest.count > nameOffset else { throw .protocolError }
-          let entry = UnsafeRawBufferPointer(rebasing: rest)
-          let length = Int(entry.loadUnaligned(fromByteOffset: 16, as: UInt16.self))
-          guard length > nameOffset, length <= rest.count else { throw .protocolError }
-          let name = UnsafeRawBufferPointer(rebasing: entry[nameOffset..<length].prefix { $0 != 0 })
-          if let number = decimal(name).flatMap({ Int32(exactly: $0) }), !body(number, directory) { return }
-          rest = rest.dropFirst(length)
-        }
+        let entries = UnsafeRawBufferPointer(rebasing: buffer[..<min(count, bufferSize)])
+        if try !numbers(inEntries: entries, { body($0, directory) }) { return }
       }
     }
+  }
+
+  /// Calls `body` with each name that is a number, in what getdents(2) has written, until that gives false; whether
+  /// it never did.
+  static func numbers(
+    inEntries entries: UnsafeRawBufferPointer, _ body: (Int32) -> Bool
+  ) throws(Errno) -> Bool {
+    var rest = entries[...]
+    while !rest.isEmpty {
+      guard rest.count > nameOffset else { throw .protocolError }
+      let entry = UnsafeRawBufferPointer(rebasing: rest)
+      let length = Int(entry.loadUnaligned(fromByteOffset: 16, as: UInt16.self))
+      guard length > nameOffset, length <= rest.count else { throw .protocolError }
+      let name = entry[nameOffset..<length].prefix { $0 != 0 }
+      if let number = decimal(name).flatMap({ Int32(exactly: $0) }), !body(number) { return false }
+      rest = rest.dropFirst(length)
+    }
+    return true
   }
 }

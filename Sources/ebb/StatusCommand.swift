@@ -75,31 +75,35 @@ enum StatusCommand {
         if output(try ask(address, .statusJSON)) != 0 { return 1 }
       } else {
         let answer = try ask(address, .statusWatch).bytes
-        // "12 3" and a newline, then what a person reads.
-        let numbers = answer.prefix { $0 != UInt8(ascii: "\n") }
-        history.add(numbers.split(separator: UInt8(ascii: " ")).first.flatMap { decimal($0) } ?? 0)
-        var screen = Text()
-        // Home; every line is then cleared to its end as it is drawn, and what is below at last: no flicker.
-        if width != nil { screen.append("\u{1b}[H") }
-        for line in answer.dropFirst(numbers.count + 1).split(separator: UInt8(ascii: "\n")) {
-          for byte in line.prefix(width ?? line.count) { screen.append(byte: byte) }
-          screen.append(width != nil ? "\u{1b}[K\n" : "\n")
-        }
-        if let width {
-          screen.append(contentsOf: history.text(width: width))
-          screen.append("\u{1b}[J")
-        } else {
-          screen.append("\n")
-        }
-        if output(screen) != 0 { return 1 }
+        if output(screen(answer, &history, width: width)) != 0 { return 1 }
       }
       next = max(next + .seconds(1), MonotonicClock.now)
       MonotonicClock.sleep(until: next)
     }
   }
 
+  /// What is drawn of an answer: "12 3" and a newline, then what a person reads.
+  static func screen(_ answer: [UInt8], _ history: inout History, width: Int?) -> Text {
+    let numbers = answer.prefix { $0 != UInt8(ascii: "\n") }
+    history.add(numbers.split(separator: UInt8(ascii: " ")).first.flatMap { decimal($0) } ?? 0)
+    var screen = Text()
+    // Home; every line is then cleared to its end as it is drawn, and what is below at last: no flicker.
+    if width != nil { screen.append("\u{1b}[H") }
+    for line in answer.dropFirst(numbers.count + 1).split(separator: UInt8(ascii: "\n")) {
+      for byte in line.prefix(width ?? line.count) { screen.append(byte: byte) }
+      screen.append(width != nil ? "\u{1b}[K\n" : "\n")
+    }
+    if let width {
+      screen.append(contentsOf: history.text(width: width))
+      screen.append("\u{1b}[J")
+    } else {
+      screen.append("\n")
+    }
+    return screen
+  }
+
   /// The number of connections at each of the last looks.
-  private struct History {
+  struct History {
     private var counts: [UInt64] = []
 
     mutating func add(_ count: UInt64) {

@@ -10,8 +10,9 @@ private struct Target: Sendable {
 
 private let targets: [Target] = [
   Target(name: "commandline", run: fuzzCommandLine), Target(name: "control", run: fuzzControl),
-  Target(name: "http", run: fuzzHTTP), Target(name: "netlink", run: fuzzNetlink),
-  Target(name: "notices", run: fuzzNotices), Target(name: "notify", run: fuzzNotify),
+  Target(name: "directory", run: fuzzDirectory), Target(name: "http", run: fuzzHTTP),
+  Target(name: "netlink", run: fuzzNetlink), Target(name: "notices", run: fuzzNotices),
+  Target(name: "notify", run: fuzzNotify),
   Target(name: "probe", run: fuzzProbe), Target(name: "process", run: fuzzProcess),
   Target(name: "procnet", run: fuzzProcNet), Target(name: "system", run: fuzzSystem),
   Target(name: "text", run: fuzzText), Target(name: "values", run: fuzzValues),

@@ -61,7 +61,6 @@ public struct SocketOwners {
     return target(path, from: AT_FDCWD)
   }
 
-  /// The inode in "socket:[12345]".
   private static func target(_ path: Text, from directory: Int32) -> Target {
     path.bytes.withCString { path in
       withUnsafeTemporaryAllocation(byteCount: 64, alignment: 1) { buffer in
@@ -74,14 +73,17 @@ public struct SocketOwners {
         } catch {
           return error == .permissionDenied ? .refused : .other
         }
-        let prefix: StaticString = "socket:["
-        guard count > prefix.utf8CodeUnitCount + 1, buffer[count - 1] == UInt8(ascii: "]"),
-          memcmp(base, prefix.utf8Start, prefix.utf8CodeUnitCount) == 0
-        else { return .other }
-        return decimal(UnsafeRawBufferPointer(rebasing: buffer[prefix.utf8CodeUnitCount..<(count - 1)])).map {
-          .socket($0)
-        } ?? .other
+        return inode(in: UnsafeRawBufferPointer(rebasing: buffer[..<count])).map { .socket($0) } ?? .other
       }
     }
+  }
+
+  /// The inode in "socket:[12345]"; nil where a link leads anywhere else.
+  static func inode(in link: UnsafeRawBufferPointer) -> UInt64? {
+    let prefix: StaticString = "socket:["
+    guard let base = link.baseAddress, link.count > prefix.utf8CodeUnitCount + 1,
+      link.last == UInt8(ascii: "]"), memcmp(base, prefix.utf8Start, prefix.utf8CodeUnitCount) == 0
+    else { return nil }
+    return decimal(UnsafeRawBufferPointer(rebasing: link[prefix.utf8CodeUnitCount..<(link.count - 1)]))
   }
 }
