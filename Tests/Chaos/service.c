@@ -3,6 +3,7 @@
 //   service main VERB...      a service: its verbs in order (see `perform`), then its end
 //   service other VERB...     the same, but nobody is told of it
 //   service init CMD...       PID 1 where ebb is not: runs CMD, reaps, tells its end and every signal it gets
+//   service within N CMD...   runs CMD with N kB of address space
 //   service bystander         a stranger: tells every signal that it gets
 //   service signals PID N S   sends N signals S, each of them queued, sigqueue(3)
 //   service requests @NAME N REQUEST    asks ebb N times, a connection each
@@ -140,7 +141,9 @@ static _Noreturn void live(const char *kind) {
 
 static struct { int descriptor; long due; } connections[CONNECTIONS];
 static int isUnread;
-static long answerDelay;
+static long answerDelay, answerSize = 3;
+
+static char answer[1 << 20] = "ok\n";
 
 static void takeConnection(void) {
   int descriptor = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -192,7 +195,8 @@ static void serve(long until) {
     for (int index = 0; index < CONNECTIONS; index++)
       if (connections[index].descriptor && connections[index].due && connections[index].due <= now()) {
         connections[index].due = 0;
-        if (send(connections[index].descriptor, "ok\n", 3, MSG_NOSIGNAL) < 0) drop(index);
+        // As much of it as goes at once: the rest is the service's own to lose.
+        if (send(connections[index].descriptor, answer, (size_t)answerSize, MSG_NOSIGNAL) < 0) drop(index);
       }
   }
 }
@@ -239,6 +243,7 @@ static int perform(char **words) {
   if (!strcmp(verb, "crash")) crash(number);
   if (!strcmp(verb, "listen")) return listenOn(number), 2;
   if (!strcmp(verb, "delay")) return answerDelay = number, 2;
+  if (!strcmp(verb, "answer")) return answerSize = number < 3 ? 3 : number, 2;
   if (!strcmp(verb, "notify")) return notify(first), 2;
   if (!strcmp(verb, "block") || !strcmp(verb, "await")) {
     sigset_t one;
@@ -289,6 +294,7 @@ static int perform(char **words) {
       int status;
       left -= some;
       pid_t parent = split(&before);
+      if (parent < 0) break;
       if (parent == 0) {
         while (some > 0) {
           some = some - 1;
@@ -357,6 +363,13 @@ static _Noreturn void init(char **command) {
   }
 }
 
+static _Noreturn void within(long kilobytes, char **command) {
+  struct rlimit limit = {(rlim_t)kilobytes << 10, (rlim_t)kilobytes << 10};
+  setrlimit(RLIMIT_AS, &limit);
+  execv(command[0], command);
+  _exit(95);
+}
+
 static int sendSignals(pid_t process, long count, int number) {
   union sigval value = {0};
   while (count > 0) {
@@ -402,6 +415,7 @@ static int makeConnections(int port, long count, const char *text) {
 int main(int count, char **words) {
   if (count < 2) return 64;
   if (!strcmp(words[1], "init")) init(words + 2);
+  if (!strcmp(words[1], "within")) within(atol(words[2]), words + 3);
   if (!strcmp(words[1], "bystander")) bystand();
   if (!strcmp(words[1], "signals")) return sendSignals(atoi(words[2]), atol(words[3]), atoi(words[4]));
   if (!strcmp(words[1], "requests")) return makeRequests(words[2], atol(words[3]), words[4]);

@@ -13,6 +13,7 @@ import socket
 import struct
 import subprocess
 
+PORT, PAGES = 8080, 8081  # The service's, and ebb's own.
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 REPORTS = 9  # The descriptor that service.c writes to.
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -28,6 +29,22 @@ def check(result):
 
 def die_with_parent():
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def binary():
+    """The ebb that is tested, where nothing else is said."""
+    return os.environ.get("EBB_BINARY") or str(ROOT / ".build/release/ebb")
+
+
+def drain(descriptor):
+    """What there is to read now."""
+    taken = b""
+    try:
+        while some := os.read(descriptor, 65536):
+            taken += some
+    except BlockingIOError:
+        pass
+    return taken
 
 
 def compile_service(folder):
@@ -119,11 +136,14 @@ class Stage:
         self.is_init = True
         self.usage = None
 
-    def start(self, words, is_init=True, environment=None, limits=(), user=0, errors="read"):
-        """Starts PID 1: ebb with these words, or a small init that starts ebb as its child."""
+    def start(self, words, is_init=True, environment=None, limits=(), user=0, errors="read", groups=(), space=None):
+        """Starts PID 1: ebb with these words, or a small init that starts ebb as its child; in these control
+        groups, and ebb with so many kB of address space."""
         self.is_init = is_init
         self.program = os.path.realpath(words[0])
-        command = words if is_init else [self.service, "init", *words]
+        command = words if space is None else [self.service, "within", str(space), *words]
+        command = command if is_init else [self.service, "init", *command]
+        environment = {"PATH": "/usr/bin:/bin", **(environment or {})}
         self.first = os.fork()
         if self.first == 0:
             try:
@@ -138,6 +158,8 @@ class Stage:
                 if errors == "closed":
                     os.close(2)
                 reset_signals()
+                for group in groups:
+                    group.enter()
                 if user:
                     os.setgroups([])
                     os.setgid(user)
@@ -145,7 +167,7 @@ class Stage:
                     die_with_parent()
                 for which, limit in limits:
                     resource.setrlimit(which, (limit, limit))
-                os.execve(command[0], command, {"PATH": "/usr/bin:/bin", **(environment or {})})
+                os.execve(command[0], command, environment)
             finally:
                 os._exit(93)
         self.ebb = self.first if is_init else None  # else: found once it is executed
@@ -212,6 +234,11 @@ class Stage:
         fields = self.fields(pid)
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else None
 
+    def delay(self, pid):
+        """The time for which it could have run and did not, for want of a processor, in seconds."""
+        text = self.text(pid, "schedstat")
+        return int(text.split()[1]) / 1e9 if text else None
+
     def is_over(self):
         """Whether ebb has ended, its status then in `status`. (Where it is not PID 1 that is told in a report.)"""
         if self.is_init and self.status is None:
@@ -219,6 +246,11 @@ class Stage:
             if pid:
                 self.status, self.usage = status, usage
         return self.status is not None
+
+    def note_end(self, pid, status):
+        """Somebody else has waited for it."""
+        if self.is_init and pid == self.first:
+            self.status = status
 
     def descendants(self, pid):
         found, new = [], [pid]
