@@ -453,7 +453,7 @@ class Life:
                 self.wrong(f"{self.doubtful[0].words[1:]} was killed while ebb lived on")
             bound = self.bound()
             # Its own part is over when it exits: how long the kernel takes for a whole namespace is not ebb's.
-            if bound and now > bound + self.slack() + (10 if self.is_ending() else 0):
+            if bound and (self.ending if self.is_ending() else now) > bound + self.slack():
                 fields = self.stage.fields(self.stage.ebb or 0) or ["gone"]
                 self.wrong(f"did not end in time: {now - bound:.1f} s after its bound (state {fields[0]}, "
                            f"late {self.late:.2f}, {self.stage.text(self.stage.ebb, 'wchan')})")
@@ -465,7 +465,7 @@ class Life:
                 if bound is None and not self.killed_main and self.main and now > last + 1:
                     self.killed_main = True
                     self.do_strike(KILL)
-            if now > self.began + LONGEST:
+            if now > self.began + LONGEST + self.slack():
                 self.wrong(f"did not end within {LONGEST} s")
                 break
             # 3 ms where something is about to happen.

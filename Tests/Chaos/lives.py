@@ -150,7 +150,7 @@ def draw(seed, number):
         verbs += ["fork", kind, str(1 if kind in ("deep", "growing") else chance.randrange(1, 6))]
     if not counted:
         if one_in(8):
-            verbs.append("fds")
+            verbs += ["fds", str(chance.choice([64, 1000, 4000, 20_000]))]
         if life["memory"] and not one_in(3):
             # More than its group may have: the kernel ends the largest.
             verbs += ["memory", "500"]

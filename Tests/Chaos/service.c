@@ -233,8 +233,13 @@ static int perform(char **words) {
   if (!strcmp(verb, "unread")) return isUnread = 1;
   if (!strcmp(verb, "hang")) for (;;) pause();
   if (!strcmp(verb, "fds")) {
+    // So many, or as many as it may have; what it forks later has them too.
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    if ((rlim_t)number < limit.rlim_cur) limit.rlim_cur = (rlim_t)number;
+    setrlimit(RLIMIT_NOFILE, &limit);
     while (open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0) continue;
-    return 1;
+    return 2;
   }
   if (!strcmp(verb, "catch")) return handle(number, onCaught), 2;
   if (!strcmp(verb, "ignore")) return signal(number, SIG_IGN), 2;

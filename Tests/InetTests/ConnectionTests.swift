@@ -263,6 +263,23 @@ private func row(_ state: TCPState, cookie: UInt64 = 1, port: UInt16 = 8080) -> 
     #expect(watch.connections == 3)
   }
 
+  @Test func `takes no probe of ebb's own for work, and tells those that nobody has accepted`() {
+    var watch = BusyWatch(probePorts: [40_000])
+    var accepted = working(1)
+    accepted.remote = loopback(40_000)
+    accepted.inode = 77
+    var waiting = working(2)
+    waiting.remote = loopback(40_000)
+    waiting.inode = 0
+    #expect(look(&watch, [accepted, waiting, working(3)]) == 1)
+    #expect(watch.connections == 1)
+    #expect(watch.unacceptedProbes == [2])
+  }
+
+  private func loopback(_ port: UInt16) -> Endpoint {
+    Endpoint(isIPv6: false, high: 0, low: 0x7f00_0001, port: port)
+  }
+
   @Test func `lets go of one that has answered`() {
     var watch = BusyWatch()
     #expect(look(&watch, [working(1)]) == 1)

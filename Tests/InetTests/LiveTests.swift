@@ -105,6 +105,18 @@ private let whereNetlinkIs = ConditionTrait.enabled(
     #expect(!SocketOwners([ProcessID(-5)]).isComplete)
   }
 
+  @Test func `not more descriptors are looked at than may be, a share of each process`() throws {
+    let server = try Loopback.listen()
+    defer { server.close() }
+    let many = (0..<200).map { _ in dup(0) }
+    defer { for descriptor in many { close(descriptor) } }
+    // 64 of each at the least: the listener is among the lowest.
+    let owners = SocketOwners([.own, .own], atMost: 100)
+    #expect(!owners.isComplete)
+    #expect(owners.hold(server.inode))
+    #expect(SocketOwners([.own, .own], atMost: 10_000).isComplete)
+  }
+
   @Test func `a port is in use while somebody listens on it, and free afterwards`() throws {
     let server = try Loopback.listen()
     #expect(BindTest.ask(server.port) == .inUse)

@@ -142,6 +142,24 @@ struct NetworkLossTests {
     }
   }
 
+  @Test(.requires(.root, .namespaces)) func ebbsOwnProbesThatAHungServiceHasNotAcceptedAreNeitherWorkNorLosses()
+    throws
+  {
+    let service = try Supervised(
+      ["--verbose", "--busy-max", "60s", "--ready-when", "tcp:8080", "--ready-when", "http:8080/"],
+      [try Binary.tide.path(), "serve", "--on-term", "exit"])
+    try service.waitUntilReady()
+    let process = Int32(try #require(try service.status()["pid"] as? Int))
+    kill(process, SIGSTOP)
+    try wait(until: "it is stopped") { ProcessLook(process)?.state == "T" }
+    for _ in 0..<3 { #expect(try service.ask("ready").exit == .code(1)) }
+    try service.run.signal(SIGTERM)
+    #expect(try service.run.finish() == .code(143))
+    let lines = service.run.errors.text
+    #expect(lines.contains("draining: SIGTERM; 0 connections, 0 busy"))
+    #expect(lines.contains("; 0 connections reset, 0 bytes lost; exit 143"))
+  }
+
   @Test(.requires(.root, .namespaces)) func whenNoticesWereDroppedLossesAreNotMeasured() throws {
     // The kernel gives way after each notice that nobody takes, for the notices of all namespaces.
     let network = try PrivateNetwork(alone: true)

@@ -22,6 +22,10 @@ public struct BusyWatch: SocketCollector {
   /// The places of `entries`.
   private var index = CookieIndex()
   private var isFirstLook = true
+  /// Ports of the loopback interface from which ebb itself probes: none of that is work.
+  private let probePorts: [UInt16]
+  /// The connections of such probes that nobody had accepted at this look.
+  public private(set) var unacceptedProbes: [UInt64] = []
 
   /// Open connections at this look.
   public private(set) var connections = 0
@@ -31,7 +35,7 @@ public struct BusyWatch: SocketCollector {
   public private(set) var notFollowed = 0
 
   /// A watch that has seen nothing.
-  public init() {}
+  public init(probePorts: [UInt16] = []) { self.probePorts = probePorts }
 
   /// What to ask the table for.
   public static func query(ports: [UInt16]) -> SocketQuery {
@@ -42,6 +46,7 @@ public struct BusyWatch: SocketCollector {
   public mutating func beginLook() {
     connections = 0
     busy = 0
+    unacceptedProbes.removeAll()
   }
 
   /// Ends a look that was read whole. From the first one on, newcomers are not taken in.
@@ -59,6 +64,11 @@ public struct BusyWatch: SocketCollector {
 
   /// Takes one open connection.
   public mutating func take(_ socket: TCPSocket) {
+    if socket.remote.isLoopback && probePorts.contains(socket.remote.port) {
+      // It gets its inode with a descriptor, accept(2).
+      if socket.inode == 0 && unacceptedProbes.count < 1024 { unacceptedProbes.append(socket.cookie) }
+      return
+    }
     connections += 1
     if isFirstLook {
       follow(socket)

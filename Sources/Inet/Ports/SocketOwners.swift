@@ -5,33 +5,37 @@ import Linux
 public struct SocketOwners {
   /// The inodes of sockets, in no order; bounded.
   private var inodes: [UInt64] = []
-  /// Whether the descriptors of every process could be read.
+  /// Whether every descriptor of every process could be read.
   public private(set) var isComplete = true
 
-  /// At most so many sockets are remembered by PID 1.
-  public static var limit: Int { 65536 }
+  /// At most so many descriptors are looked at by PID 1: 5 µs each, and a drain waits for it.
+  public static var limit: Int { 32768 }
 
   /// Reads the descriptors of some processes. Another user's are refused without CAP_SYS_PTRACE, and so are
   /// those of one of our own that has changed its user, ptrace(2). Not complete either where there are more
-  /// sockets than may be remembered.
+  /// than may be looked at: each process has its share, from its lowest on, where a listener nearly always is.
   public init(_ processes: [ProcessID], atMost limit: Int = SocketOwners.limit) {
-    for process in processes {
+    let share = max(64, limit / max(1, processes.count))
+    var looked = 0
+    for process in processes where looked < limit {
+      let end = looked + share
       let directory: Text = "/proc/\(process)/fd"
       let isReadable = directory.bytes.withCString { path in
         (try? Directory.numbers(in: path) { (number, folder) in
+          looked += 1
+          if looked > end { return false }
           switch SocketOwners.target(of: number, in: folder) {
           case .socket(let inode): inodes.append(inode)
           case .other: break
           // With CAP_DAC_OVERRIDE, as root in a container, the directory can be listed all the same.
           case .refused: isComplete = false
           }
-          if inodes.count <= limit { return true }
-          isComplete = false
-          return false
+          return true
         }) != nil
       }
-      if !isReadable { isComplete = false }
+      if !isReadable || looked > end { isComplete = false }
     }
+    if looked >= limit { isComplete = false }
   }
 
   /// The inodes of the sockets that they hold.

@@ -24,6 +24,8 @@ struct SocketWatch {
   /// `--ignore-peer`, and the ports from which ebb itself has probed last.
   private var ignoredPeers: [PeerRange] = []
   private var probePorts: [UInt16] = []
+  /// Connections of its probes that the service had not accepted when the drain began, by their cookies.
+  private var unacceptedProbes: [UInt64] = []
   private(set) var notices: DeathNotices?
   private(set) var losses = Losses()
   private var excluded: [UInt16] = []
@@ -151,15 +153,20 @@ struct SocketWatch {
   /// Takes out of what counts as traffic what comes from these peers.
   mutating func ignore(_ peers: [PeerRange]) { ignoredPeers = peers }
 
-  /// A probe of ebb's own goes out from this port: no traffic.
+  /// A probe of ebb's own goes out from this port: no traffic. As many are remembered as an accept queue holds,
+  /// since in that of a service that hangs they stay.
   mutating func noteProbe(from port: UInt16) {
-    if port == 0 { return }
-    if probePorts.count >= 16 { probePorts.removeFirst() }
+    if port == 0 || probePorts.contains(port) { return }
+    if probePorts.count >= 128 { probePorts.removeFirst() }
     probePorts.append(port)
   }
 
-  /// Whether a peer is one of those: nothing is lost with it.
-  private func isProbe(_ peer: Endpoint) -> Bool { peer.isLoopback && probePorts.contains(peer.port) }
+  /// Whether it is a probe that has died: nothing is lost with it. Of one that was in the accept queue the
+  /// kernel has forgotten the port.
+  private func isProbe(_ death: Death) -> Bool {
+    death.remote.isLoopback
+      && (probePorts.contains(death.remote.port) || unacceptedProbes.contains(death.cookie))
+  }
 
   /// Begins to look for arrivals: what is there now is not new.
   mutating func beginArrivals(at now: Duration) {
@@ -225,6 +232,10 @@ struct SocketWatch {
     do throws(Errno) {
       notices = try DeathNotices(ports: ports.ports)
       losses.notMeasured = nil
+      if probePorts.isEmpty { return }
+      var watch = BusyWatch(probePorts: probePorts)
+      try? table.read(BusyWatch.query(ports: ports.ports), into: &watch)
+      unacceptedProbes = watch.unacceptedProbes
     } catch {
       losses.notMeasured = .refused(error)
     }
@@ -245,7 +256,7 @@ struct SocketWatch {
       case .missed: losses.notMeasured = .missed
       case .death(let death):
         arrivalWatch?.take(death)
-        guard death.wasReset, !isProbe(death.remote) else { continue }
+        guard death.wasReset, !isProbe(death) else { continue }
         losses.resets += 1
         if !death.isMeasured { losses.thrownOut += 1 }
         losses.unacknowledged += death.unacknowledged
@@ -271,7 +282,7 @@ struct SocketWatch {
   /// The same, with the reason where they cannot be read.
   mutating func trafficOrError() throws(Errno) -> Traffic {
     let isFollowing = busyWatch != nil
-    var watch = busyWatch ?? BusyWatch()
+    var watch = busyWatch ?? BusyWatch(probePorts: probePorts)
     // The only reference, so that a table of thousands is not copied as it is written to.
     busyWatch = nil
     defer { if isFollowing { busyWatch = watch } }
@@ -282,7 +293,7 @@ struct SocketWatch {
   }
 
   /// From the next look on, the connections that are busy then are followed.
-  mutating func followBusy() { if busyWatch == nil { busyWatch = BusyWatch() } }
+  mutating func followBusy() { if busyWatch == nil { busyWatch = BusyWatch(probePorts: probePorts) } }
 
   /// Ends the following, and gives its memory back.
   mutating func endFollowing() {
