@@ -28,7 +28,6 @@ import life as lived_life
 import lives
 import results
 import stage
-import wallclock
 
 
 def begin(life, service, names):
@@ -56,7 +55,7 @@ def begin(life, service, names):
             for group in lived.groups:
                 group.end()
         result = {"violations": lived.violations, "peak": lived.peak, "errors": lived.errors.decode(errors="replace"),
-                  "seen": lived.seen, "code": lived.stage.status, "late": lived.late}
+                  "seen": +lived.seen, "code": lived.stage.status, "late": lived.late}
         with os.fdopen(writing, "w") as file:
             json.dump(result, file)
     finally:
@@ -185,8 +184,6 @@ def main():
             tell(seed, tally, time.monotonic() - began)
     if missing := [name for name in ("freeze", *groups.LIMITS) if name not in places]:
         print(f"not here, so not tried: control groups for {', '.join(missing)}")
-    if wallclock.PLACE is None:
-        print("not here, so not tried: a wall clock that is set (on x86-64 alone)")
     section = text_of(total, tallies, time.monotonic() - began, subject, arguments.jobs)
     if arguments.results:
         results.write("Lives", section)

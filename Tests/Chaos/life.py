@@ -38,6 +38,7 @@ class Life:
 
     def __init__(self, life, service, names):
         self.life = life
+        self.clock = wallclock.WallClock() if life["clock"] else None
         self.stage = stage.Stage(service)
         self.service = service
         self.names = names
@@ -60,9 +61,6 @@ class Life:
         self.alive = 0.0  # When the main process was last seen alive
         self.ending = None
         self.opened = 0
-        self.clock = None
-        self.offsets = [0]
-        self.marks = []  # How much of its lines had come by when
         self.seen = collections.Counter()
         self.groups, self.group = [], None
         self.late = 0.0
@@ -97,7 +95,7 @@ class Life:
         self.began = time.monotonic()
         self.began_on_the_wall = time.time()
         self.stage.start(words, life["pid1"], life["environment"], limits, life["user"], life["errors"], self.groups,
-                         life["space"])
+                         life["space"], self.clock)
 
     def make_group(self, kind, limits=(), more=""):
         """A control group of this life's own; None where there can be none."""
@@ -223,17 +221,15 @@ class Life:
     def do_clock(self, offset):
         """Sets ebb's wall clock."""
         ebb = self.stage.find_ebb()
-        if wallclock.PLACE is None or ebb is None or self.halted_since or self.stage.is_over():
+        if ebb is None or self.halted_since or self.stage.is_over() or self.stage.link(ebb) != self.names["ebb"]:
             return
         try:
-            if self.clock is None and self.stage.link(ebb) == self.names["ebb"]:
-                self.clock = wallclock.WallClock(self.stage, ebb)
-            if self.clock:
-                self.offsets.append(offset)
-                self.clock.set(offset)
-                self.seen["the wall clock was set"] += 1
+            if self.clock.caught is None:
+                self.clock.catch(self.stage, ebb)
         except OSError:
-            self.clock = None  # It has just ended.
+            return  # It has just ended.
+        self.clock.set(offset)
+        self.seen["the wall clock was set"] += 1
 
     def do_ask(self, words):
         control = self.life["options"]
@@ -316,9 +312,7 @@ class Life:
 
     def read(self):
         if self.life["errors"] != "full":
-            if some := drain(self.stage.errors):
-                self.errors += some
-                self.marks.append((len(self.errors), time.time()))
+            self.errors += drain(self.stage.errors)
         self.reports += drain(self.stage.reports)
         *lines, self.reports = self.reports.split(b"\n")
         for line in lines:
@@ -481,6 +475,9 @@ class Life:
     def finish(self):
         life = self.life
         self.read()
+        if self.clock:
+            self.clock.look()
+            self.seen["no wall clock of its own could be made"] += not self.clock.is_here
         if self.bystander and self.bystander.poll() is not None and not life["pid1"]:
             self.wrong(f"a stranger was ended: {self.bystander.status}")
         if self.stage.is_over() and not life["pid1"]:
@@ -500,6 +497,8 @@ class Life:
         for ask in [*self.asks, *self.others]:
             ask.kill()
         self.stage.end()
+        if self.clock:
+            self.clock.end()
         for group in self.groups:
             group.end()
 
@@ -572,42 +571,38 @@ class Life:
             self.wrong(f"exit {code}, where {sorted(allowed)} would have been right; the service said {self.words}")
 
     def lines(self):
-        """ebb's lines, each as its message, its fields and its place; a line that is none is told."""
+        """ebb's lines, each as its message and its fields; a line that is none is told."""
         life = self.life
         is_json = "json" in life["options"] or life["environment"].get("EBB_LOG") == "json"
-        place = 0
-        for line in self.errors.splitlines(keepends=True):
-            place += len(line)
-            text = line.decode(errors="replace").rstrip("\n")
+        for text in self.errors.decode(errors="replace").splitlines():
             if is_json:
                 try:
                     fields = json.loads(text)
-                    yield fields["message"], fields, place
+                    yield fields["message"], fields
                 except (ValueError, KeyError):
                     self.wrong(f"no JSON: {text[:200]}")
             else:
                 if not life["init"] and not text.startswith("ebb: "):
                     self.wrong(f"a line that is not ebb's: {text[:200]}")
-                yield text, {}, place
+                yield text, {}
 
-    def check_time(self, fields, place):
-        """The wall clock of a line is one that ebb was given, whichever of two came first."""
-        read = next(at for length, at in self.marks if length >= place)
-        for offset in reversed(self.offsets):
-            first, last = (max(0, moment + offset) for moment in (self.began_on_the_wall - 1, read + 1))
-            if first <= fields["time"] <= last:
-                self.seen["lines with a wall clock that had been set"] += offset != 0
-                return
-        self.wrong(f"the time {fields['time']} is none of its clock's")
+    def check_time(self, at):
+        """The time of a line is one that ebb's clock has shown, if it had that clock already."""
+        if not self.clock or not self.clock.is_here:
+            return
+        offset = self.clock.served.get(round(at * 1000))
+        if offset is None and not self.began_on_the_wall - 1 <= at <= (self.clock.caught or time.time()) + 0.01:
+            self.wrong(f"the time {at} is none of its clock's")
+        self.seen["lines with a wall clock that had been set"] += bool(offset)
 
     def check_report(self):
         life = self.life
         if life["errors"] != "read":
             return
         found = []
-        for message, fields, place in self.lines():
+        for message, fields in self.lines():
             if fields:
-                self.check_time(fields, place)
+                self.check_time(fields["time"])
             if re.search(r"; exit \d+$", message):
                 found.append((message, fields))
         if len(found) > 1:

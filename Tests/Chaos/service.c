@@ -4,6 +4,7 @@
 //   service other VERB...     the same, but nobody is told of it
 //   service init CMD...       PID 1 where ebb is not: runs CMD, reaps, tells its end and every signal it gets
 //   service within N CMD...   runs CMD with N kB of address space
+//   service clocked FD CMD... runs CMD with a wall clock of its own: who has the other end of the socket FD answers
 //   service bystander         a stranger: tells every signal that it gets
 //   service signals PID N S   sends N signals S, each of them queued, sigqueue(3)
 //   service requests @NAME N REQUEST    asks ebb N times, a connection each
@@ -15,6 +16,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -23,8 +26,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -375,6 +380,37 @@ static _Noreturn void within(long kilobytes, char **command) {
   _exit(95);
 }
 
+static _Noreturn void clocked(int channel, char **command) {
+  struct sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clock_gettime, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, CLOCK_REALTIME, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  struct sock_fprog program = {sizeof code / sizeof *code, code};
+  // Who is not root has to renounce set-user-ID programs.
+  if (geteuid() != 0) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  int listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
+  char byte = 0, space[CMSG_SPACE(sizeof listener)] = {0};
+  struct iovec content = {&byte, 1};
+  struct msghdr message = {.msg_iov = &content, .msg_iovlen = 1};
+  if (listener >= 0) {
+    message.msg_control = space;
+    message.msg_controllen = sizeof space;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof listener);
+    memcpy(CMSG_DATA(header), &listener, sizeof listener);
+  }
+  sendmsg(channel, &message, MSG_NOSIGNAL);
+  close(channel);
+  execv(command[0], command);
+  _exit(95);
+}
+
 static int sendSignals(pid_t process, long count, int number) {
   union sigval value = {0};
   while (count > 0) {
@@ -421,6 +457,7 @@ int main(int count, char **words) {
   if (count < 2) return 64;
   if (!strcmp(words[1], "init")) init(words + 2);
   if (!strcmp(words[1], "within")) within(atol(words[2]), words + 3);
+  if (!strcmp(words[1], "clocked")) clocked(atoi(words[2]), words + 3);
   if (!strcmp(words[1], "bystander")) bystand();
   if (!strcmp(words[1], "signals")) return sendSignals(atoi(words[2]), atol(words[3]), atoi(words[4]));
   if (!strcmp(words[1], "requests")) return makeRequests(words[2], atol(words[3]), words[4]);

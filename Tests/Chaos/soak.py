@@ -3,11 +3,13 @@
 memory and its descriptors are at the end what they were at the start.
 
     swift build -c release && sudo Tests/Chaos/soak.py
+    sudo EBB_BINARY=.build/musl/release/ebb Tests/Chaos/soak.py --results
 
 What is counted is counted by both ends: as many as were sent have come out at the other one. A hundredth of each,
-500 at the least, goes first, so that what is made once is there before the first look.
+2,000 at the least, goes first, so that what is made once is there before the first look; and there is one half way.
 """
 import argparse
+import collections
 import json
 import os
 import signal
@@ -15,9 +17,10 @@ import sys
 import tempfile
 import time
 
-import chaos
+import results
 import stage
 
+KINDS = ("Pss", "Private", "RssAnon", "VmData", "VmRSS")
 SIGNAL = 40  # A real-time one: each is queued, and none merged with another by whoever sends it.
 
 
@@ -26,7 +29,7 @@ class Soak:
         self.stage = stage.Stage(service)
         self.service = service
         self.program = ebb
-        self.stage.start([ebb, "run", "--http", str(chaos.PAGES), "--ports", str(chaos.PORT), "--control", "@chaos",
+        self.stage.start([ebb, "run", "--http", str(stage.PAGES), "--ports", str(stage.PORT), "--control", "@chaos",
                           "--linger-max", "0", "--", service, "main", *verbs])
         self.reports = b""
 
@@ -35,7 +38,7 @@ class Soak:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             is_over = self.stage.is_over()
-            self.reports += chaos.drain(self.stage.reports)
+            self.reports += stage.drain(self.stage.reports)
             lines = self.reports.decode().splitlines()
             for index, line in enumerate(lines):
                 if line.startswith(word + " "):
@@ -51,7 +54,8 @@ class Soak:
         process = stage.Exec(self.stage, [str(word) for word in words])
         while process.poll() is None:
             time.sleep(0.005)
-            chaos.drain(self.stage.errors)
+            stage.drain(self.stage.errors)
+            self.reports += stage.drain(self.stage.reports)
         if process.status != 0:
             sys.exit(f"{words}: {process.status}; ebb: {self.stage.is_over(), self.stage.status}")
         return process.output
@@ -60,16 +64,24 @@ class Soak:
         return json.loads(self.beside(self.program, "status", "--json", "--control", "@chaos"))
 
     def look(self):
-        """Memory and descriptors once the kernel has seen all ends of what was closed."""
+        """Memory in kB and descriptors, once the kernel has seen all ends of what was closed."""
         self.asked()
         before = None
         while True:
-            now = (self.stage.memory(self.stage.ebb, ("RssAnon", "VmData", "VmHWM", "VmRSS")),
-                   self.stage.descriptors(self.stage.ebb))
+            now = {**self.stage.memory(self.stage.ebb, KINDS[2:]), **self.rollup(),
+                   "descriptors": self.stage.descriptors(self.stage.ebb)}
             if now == before:
                 return now
             before = now
             time.sleep(0.2)
+
+    def rollup(self):
+        """Its share of memory (PSS), and what is its own alone."""
+        sizes = collections.Counter()
+        for line in self.stage.text(self.stage.ebb, "smaps_rollup").splitlines()[1:]:
+            name, size = line.split()[:2]
+            sizes[name.rstrip(":")] = int(size)
+        return {"Pss": sizes["Pss"], "Private": sizes["Private_Clean"] + sizes["Private_Dirty"]}
 
     def end(self):
         os.kill(self.stage.ebb, signal.SIGTERM)
@@ -81,21 +93,25 @@ class Soak:
         return os.waitstatus_to_exitcode(self.stage.status)
 
 
+def settled(soak, name):
+    """A counter of ebb's, once it stands: some may be under way still."""
+    before = -1
+    while (now := soak.asked()[name]) != before:
+        before = now
+        time.sleep(0.1)
+    return now
+
+
 def signals(soak, count):
     soak.beside(soak.service, "signals", 1, count, SIGNAL)
-    # Those that are queued still: the figure stands when none is.
-    before = -1
-    while (now := soak.asked()["signals_forwarded"]) != before:
-        before = now
-        time.sleep(0.05)
-    return now
+    return settled(soak, "signals_forwarded")
 
 
 def orphans(soak, count):
     """The service makes them when a signal comes that it waits for."""
     os.kill(soak.stage.ebb, SIGNAL)
     soak.report("orphans")
-    return soak.asked()["children_reaped"]
+    return settled(soak, "children_reaped")
 
 
 def requests(soak, count):
@@ -107,48 +123,55 @@ def requests(soak, count):
 def connections(soak, count):
     """Half of them to ebb's own pages, half to the service."""
     for path in ("livez", "readyz", "status", "metrics"):
-        soak.beside(soak.service, "connections", chaos.PAGES, count // 8, f"GET /{path} HTTP/1.1\r\n\r\n")
-    soak.beside(soak.service, "connections", chaos.PORT, count // 2, "GET\n")
+        soak.beside(soak.service, "connections", stage.PAGES, count // 8, f"GET /{path} HTTP/1.1\r\n\r\n")
+    soak.beside(soak.service, "connections", stage.PORT, count // 2, "GET\n")
     return count
 
 
+def halves_of(count):
+    """The two halves that are looked at."""
+    return count // 2, count - count // 2
+
+
 def run(what, count, ebb, service):
-    """One kind of load against one ebb; true where nothing has grown."""
-    warm = max(500, count // 100)
-    serving = ["listen", str(chaos.PORT), "up", "serve"]
+    """One kind of load against one ebb; its rows of the table, and whether nothing has grown."""
+    warm = max(2000, count // 100)
+    halves = halves_of(count)
+    serving = ["listen", str(stage.PORT), "up", "serve"]
     verbs = {"signals": ["count", str(SIGNAL)], "requests": serving, "connections": serving,
-             "orphans": ["block", str(SIGNAL), "up", "await", str(SIGNAL), "orphans", str(warm),
-                         "await", str(SIGNAL), "orphans", str(count), "hang"]}[what]
+             "orphans": ["block", str(SIGNAL), "up"]
+             + [word for part in (warm, *halves) for word in ("await", str(SIGNAL), "orphans", str(part))]
+             + ["hang"]}[what]
     soak = Soak(ebb, service, verbs)
     soak.report("up")
     load = {"signals": signals, "orphans": orphans, "requests": requests, "connections": connections}[what]
     first = load(soak, warm)
-    before = soak.look()
+    looks = [soak.look()]
     began = time.monotonic()
-    done = load(soak, count)
+    for half in halves:
+        done = load(soak, half)
+        looks.append(soak.look())
     seconds = time.monotonic() - began
-    after = soak.look()
+    highest = soak.stage.memory(soak.stage.ebb)["VmHWM"]
     wrong = []
-    if what == "orphans":
-        # And each fifty's parent, which the service reaps itself, so not those.
-        if done - first != count:
-            wrong.append(f"{done - first} reaped")
-    if what == "signals" and done - first != count:
-        wrong.append(f"{done - first} forwarded")
-    for name in ("RssAnon", "VmData"):
-        if after[0][name] > before[0][name]:
-            wrong.append(f"{name} grew by {after[0][name] - before[0][name]} kB")
-    if after[1] > before[1]:
-        wrong.append(f"{after[1] - before[1]} descriptors more")
-    print(f"{count} {what} in {seconds:.1f} s: own memory {before[0]['RssAnon']} kB, then {after[0]['RssAnon']} kB; "
-          f"resident {before[0]['VmRSS']} kB, then {after[0]['VmRSS']} kB, at most {after[0]['VmHWM']} kB; "
-          f"descriptors {before[1]}, then {after[1]}{': ' if wrong else ''}{', '.join(wrong)}", flush=True)
+    if what in ("orphans", "signals") and done - first != count:
+        wrong.append(f"{done - first} of {count} have come out")
+    for name in (*KINDS, "descriptors"):
+        if looks[-1][name] > looks[0][name]:
+            wrong.append(f"{name} has grown from {looks[0][name]} to {looks[-1][name]}")
     code = soak.end()
-    if what == "signals":
-        print(f"  the service itself counted {soak.report('count', 5)} of {count + warm}")
+    if what == "signals" and soak.report("count", 5) != count + warm:
+        wrong.append("the service itself has counted others")
     if code not in (0, 143):
         wrong.append(f"exit {code}")
-    return not wrong
+    names = {"Pss": "PSS, kB", "Private": "private, kB", "RssAnon": "anonymous, kB", "descriptors": "descriptors"}
+    rows = [[f"{count:,} {what}" if name == "Pss" else "", title, *(look[name] for look in looks),
+             f"{looks[-1][name] - looks[0][name]:+d}".replace("+0", "0"), f"{seconds:.0f} s" if name == "Pss" else ""]
+            for name, title in names.items()]
+    told = ", ".join(f"{name} {looks[0][name]}, {looks[1][name]}, {looks[2][name]}" for name in (*KINDS, "descriptors"))
+    print(f"{count:,} {what} in {seconds:.1f} s: {told}; at most {highest} kB resident"
+          + (": " + ", ".join(wrong) if wrong else ""), flush=True)
+    return rows, wrong
 
 
 def main():
@@ -156,11 +179,13 @@ def main():
     for what, usual in (("signals", 1_000_000), ("orphans", 1_000_000), ("requests", 1_000_000),
                         ("connections", 10_000)):
         parser.add_argument(f"--{what}", type=int, default=usual, metavar="N")
-    parser.add_argument("--ebb", default=str(stage.ROOT / ".build/release/ebb"))
+    parser.add_argument("--results", action="store_true", help="write the section of results.md")
+    parser.add_argument("--ebb", default=stage.binary(), help="else $EBB_BINARY, else the release build")
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("soak.py needs root: it makes namespaces")
-    failed = []
+    rows, failures = [], []
+    ebb = os.path.abspath(arguments.ebb)
     with tempfile.TemporaryDirectory(prefix="ebb-soak-") as folder:
         service = stage.compile_service(folder)
         for what in ("signals", "orphans", "requests", "connections"):
@@ -168,20 +193,33 @@ def main():
             if not count:
                 continue
             # Namespaces are made once in a process.
+            reading, writing = os.pipe()
             pid = os.fork()
             if pid == 0:
                 stage.die_with_parent()
-                ok = False
+                outcome = [], ["the driver failed"]
                 try:
-                    ok = run(what, count, arguments.ebb, service)
+                    outcome = run(what, count, ebb, service)
                 except SystemExit as error:
-                    print(f"{what}: {error}", flush=True)
+                    outcome = [], [str(error)]
                 finally:
-                    os._exit(0 if ok else 1)
-            if os.waitpid(pid, 0)[1] != 0:
-                failed.append(what)
-    print("nothing has grown" if not failed else f"violations: {failed}")
-    sys.exit(1 if failed else 0)
+                    with os.fdopen(writing, "w") as file:
+                        json.dump(outcome, file)
+                    os._exit(0)
+            os.close(writing)
+            with os.fdopen(reading) as file:
+                more, wrong = json.load(file)
+            os.waitpid(pid, 0)
+            rows += more
+            failures += [f"{what}: {text}" for text in wrong]
+    verdict = "Nothing has grown." if not failures else f"Violations: {'; '.join(failures)}."
+    print(verdict)
+    if arguments.results:
+        results.write("Soak", "\n\n".join([
+            results.subject(ebb),
+            results.table(("one ebb and", "of ebb", "before", "half way", "after", "growth", "time"), rows),
+            verdict]))
+    sys.exit(1 if failures else 0)
 
 
 if __name__ == "__main__":

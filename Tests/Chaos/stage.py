@@ -13,6 +13,8 @@ import socket
 import struct
 import subprocess
 
+import wallclock
+
 PORT, PAGES = 8080, 8081  # The service's, and ebb's own.
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 REPORTS = 9  # The descriptor that service.c writes to.
@@ -136,13 +138,19 @@ class Stage:
         self.is_init = True
         self.usage = None
 
-    def start(self, words, is_init=True, environment=None, limits=(), user=0, errors="read", groups=(), space=None):
+    def start(self, words, is_init=True, environment=None, limits=(), user=0, errors="read", groups=(), space=None,
+              clock=None):
         """Starts PID 1: ebb with these words, or a small init that starts ebb as its child; in these control
-        groups, and ebb with so many kB of address space."""
+        groups, and ebb with so many kB of address space and this wall clock."""
         self.is_init = is_init
         self.program = os.path.realpath(words[0])
-        command = words if space is None else [self.service, "within", str(space), *words]
-        command = command if is_init else [self.service, "init", *command]
+        command = words
+        if space is not None:
+            command = [self.service, "within", str(space), *command]
+        if clock:
+            command = [self.service, "clocked", str(wallclock.SOCKET), *command]
+        if not is_init:
+            command = [self.service, "init", *command]
         environment = {"PATH": "/usr/bin:/bin", **(environment or {})}
         self.first = os.fork()
         if self.first == 0:
@@ -155,6 +163,8 @@ class Stage:
                 os.dup2(self.null, 1)
                 os.dup2(self.errors_writing, 2)
                 give(self.reports_writing, REPORTS)
+                if clock:
+                    give(clock.theirs.fileno(), wallclock.SOCKET)
                 if errors == "closed":
                     os.close(2)
                 reset_signals()
@@ -170,6 +180,8 @@ class Stage:
                 os.execve(command[0], command, environment)
             finally:
                 os._exit(93)
+        if clock:
+            clock.theirs.close()
         self.ebb = self.first if is_init else None  # else: found once it is executed
 
     def find_ebb(self):
