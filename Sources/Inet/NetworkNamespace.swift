@@ -7,11 +7,28 @@ public enum NetworkNamespace {
   /// process leaves behind. Told by a sysctl that exists there alone (net/ipv4/sysctl_net_ipv4.c, ipv4_table).
   public static var isHosts: Bool { File.exists(CString("/proc/sys/net/ipv4/tcp_mem")) }
 
-  /// What /proc calls a process's, "net:[4026531840]", namespaces(7); nil where we may not know. Equal for two
+  /// The inode of a process's, /proc/PID/ns/net, namespaces(7); 0 where we may not know. Equal for two
   /// processes in the same one.
-  static func name(of process: ProcessID) -> [UInt8]? {
+  @inline(never)
+  static func number(of process: ProcessID) -> UInt64 {
     let path: Text = "/proc/\(process)/ns/net"
-    return path.bytes.withCString { File.target($0) }
+    return path.bytes.withCString { File.inode($0) }
+  }
+
+  /// Calls `body` with each process of /proc and whether it is in our namespace, until that gives false; false
+  /// where there is no /proc.
+  @inline(never)
+  static func visitProcesses(_ body: (_ process: ProcessID, _ isOurs: Bool) -> Bool) -> Bool {
+    let own = number(of: .own)
+    do throws(Errno) {
+      try Directory.numbers(in: CString("/proc")) { number in
+        let process = ProcessID(number)
+        return body(process, NetworkNamespace.number(of: process) == own)
+      }
+      return true
+    } catch {
+      return false
+    }
   }
 
   /// Goes into another one, of a process (its number) or by a path (/run/netns/NAME), setns(2): needs

@@ -29,14 +29,10 @@ public enum File {
     path.bytes.withCString { try? read($0, limit: limit) }
   }
 
-  /// Where a symbolic link leads, at most 255 bytes; nil where it cannot be read. The corresponding C function
-  /// is `readlink`.
-  public static func target(_ path: CString) -> [UInt8]? {
-    withUnsafeTemporaryAllocation(byteCount: 256, alignment: 1) { buffer in
-      guard let base = buffer.baseAddress?.assumingMemoryBound(to: CChar.self) else { return nil }
-      let count = readlink(path.pointer, base, 256)
-      return count >= 0 && count < 256 ? [UInt8](buffer[..<count]) : nil
-    }
+  /// The inode that a path leads to; 0 where it cannot be told. The corresponding C function is `stat`.
+  public static func inode(_ path: CString) -> UInt64 {
+    var status = stat()
+    return stat(path.pointer, &status) == 0 ? UInt64(status.st_ino) : 0
   }
 
   /// Removes a name; the corresponding C function is `unlink`.

@@ -134,18 +134,18 @@ enum SocketsCommand {
   private static func look(_ request: Request, _ closeWaits: inout Int?) throws(Failure) -> Text {
     let filter = try filter(request)
     var table = SocketTable()
-    var listeners = Listeners()
-    var summary: SocketSummary
+    let listeners = Listeners()
+    let summary: SocketSummary
     do throws(Errno) {
-      try table.read(Listeners.query(ports: filter.ports), into: &listeners)
+      try table.read(Listeners.query(ports: filter.ports), into: listeners)
       summary = SocketSummary(
         filter, listeners: listeners.sockets, tellsBacklog: table.source == .netlink)
-      try table.read(filter.query, into: &summary)
+      try table.read(filter.query, into: summary)
       let doubtful = summary.doubtful
       if doubtful.rawValue != 0 && table.source == .netlink {
-        var histories = SocketSummary(filter, listeners: [])
+        let histories = SocketSummary(filter, listeners: [])
         try table.read(
-          SocketQuery(states: doubtful, ports: filter.ports, wantsHistory: true), into: &histories)
+          SocketQuery(states: doubtful, ports: filter.ports, wantsHistory: true), into: histories)
         summary.judge(by: histories)
       }
     } catch {
@@ -282,8 +282,8 @@ enum SocketsCommand {
 
   private static func destroy(_ filter: SocketFilter, isDryRun: Bool) throws(Errno) -> Int32 {
     var table = SocketTable()
-    var selection = SocketSelection(filter)
-    try table.read(filter.query, into: &selection)
+    let selection = SocketSelection(filter)
+    try table.read(filter.query, into: selection)
     if isDryRun {
       var text: Text = "would end \(selection.count, "connection")\n"
       for socket in selection.sockets.prefix(20) {
@@ -313,7 +313,7 @@ enum SocketsCommand {
       }
       if selection.count <= selection.sockets.count || ended == before { break }
       selection.restart()
-      try table.read(filter.query, into: &selection)
+      try table.read(filter.query, into: selection)
     }
     var text: Text = "ended \(ended, "connection")"
     if gone > 0 { text.append(contentsOf: "; \(gone) had ended already") }

@@ -242,7 +242,7 @@ private func row(_ state: TCPState, cookie: UInt64 = 1, port: UInt16 = 8080) -> 
 // MARK: - Busy connections
 
 @Suite struct `The watch of busy connections` {
-  private func look(_ watch: inout BusyWatch, _ sockets: [TCPSocket]) -> Int {
+  private func look(_ watch: BusyWatch, _ sockets: [TCPSocket]) -> Int {
     watch.beginLook()
     for socket in sockets { watch.take(socket) }
     watch.endLook()
@@ -258,8 +258,8 @@ private func row(_ state: TCPState, cookie: UInt64 = 1, port: UInt16 = 8080) -> 
   }
 
   @Test func `counts the busy ones among all`() {
-    var watch = BusyWatch()
-    #expect(look(&watch, [working(1), resting(2), working(3)]) == 2)
+    let watch = BusyWatch()
+    #expect(look(watch, [working(1), resting(2), working(3)]) == 2)
     #expect(watch.connections == 3)
   }
 
@@ -281,61 +281,61 @@ private func row(_ state: TCPState, cookie: UInt64 = 1, port: UInt16 = 8080) -> 
   }
 
   @Test func `lets go of one that has answered`() {
-    var watch = BusyWatch()
-    #expect(look(&watch, [working(1)]) == 1)
-    #expect(look(&watch, [working(1)]) == 1)
+    let watch = BusyWatch()
+    #expect(look(watch, [working(1)]) == 1)
+    #expect(look(watch, [working(1)]) == 1)
     let answered = connection(cookie: 1, received: 100, sent: 900, sinceReceived: 700, sinceSent: 200)
-    #expect(look(&watch, [answered]) == 0)
+    #expect(look(watch, [answered]) == 0)
     #expect(watch.connections == 1)
   }
 
   @Test func `waits for the rest of an answer that is being sent`() {
-    var watch = BusyWatch()
-    #expect(look(&watch, [working(1)]) == 1)
+    let watch = BusyWatch()
+    #expect(look(watch, [working(1)]) == 1)
     let sending = connection(cookie: 1, received: 100, sent: 900, sinceReceived: 700, sinceSent: 20)
-    #expect(look(&watch, [sending]) == 1)
+    #expect(look(watch, [sending]) == 1)
     let queued = connection(
       cookie: 1, unacknowledged: 5, received: 100, sent: 9900, sinceReceived: 900, sinceSent: 300)
-    #expect(look(&watch, [queued]) == 1)
+    #expect(look(watch, [queued]) == 1)
     let sent = connection(cookie: 1, received: 100, sent: 9900, sinceReceived: 1900, sinceSent: 400)
-    #expect(look(&watch, [sent]) == 0)
+    #expect(look(watch, [sent]) == 0)
   }
 
   @Test func `lets go of one that has answered once and is at its next request`() {
-    var watch = BusyWatch()
-    #expect(look(&watch, [working(1)]) == 1)
+    let watch = BusyWatch()
+    #expect(look(watch, [working(1)]) == 1)
     let next = connection(cookie: 1, received: 180, sent: 900, sinceReceived: 10, sinceSent: 60)
-    #expect(look(&watch, [next]) == 0)
+    #expect(look(watch, [next]) == 0)
     // And never takes it in again.
-    #expect(look(&watch, [working(1)]) == 0)
+    #expect(look(watch, [working(1)]) == 0)
   }
 
   @Test func `lets go of one that is gone`() {
-    var watch = BusyWatch()
-    #expect(look(&watch, [working(1), working(2)]) == 2)
-    #expect(look(&watch, [working(2)]) == 1)
-    #expect(look(&watch, []) == 0)
+    let watch = BusyWatch()
+    #expect(look(watch, [working(1), working(2)]) == 2)
+    #expect(look(watch, [working(2)]) == 1)
+    #expect(look(watch, []) == 0)
   }
 
   @Test func `never waits for newcomers`() {
-    var watch = BusyWatch()
-    #expect(look(&watch, [resting(1)]) == 0)
-    #expect(look(&watch, [working(1), working(2), working(3)]) == 0)
+    let watch = BusyWatch()
+    #expect(look(watch, [resting(1)]) == 0)
+    #expect(look(watch, [working(1), working(2), working(3)]) == 0)
     #expect(watch.connections == 3)
   }
 
   @Test func `keeps a stream that was being sent as the drain began`() {
-    var watch = BusyWatch()
+    let watch = BusyWatch()
     let streaming = connection(cookie: 1, received: 10, sent: 5000, sinceReceived: 60_000, sinceSent: 30)
-    #expect(look(&watch, [streaming]) == 1)
+    #expect(look(watch, [streaming]) == 1)
     let on = connection(cookie: 1, received: 10, sent: 9000, sinceReceived: 60_050, sinceSent: 20)
-    #expect(look(&watch, [on]) == 1)
+    #expect(look(watch, [on]) == 1)
     let over = connection(cookie: 1, received: 10, sent: 9000, sinceReceived: 60_300, sinceSent: 250)
-    #expect(look(&watch, [over]) == 0)
+    #expect(look(watch, [over]) == 0)
   }
 
   @Test func `begins a look anew where the table changed under it`() {
-    var watch = BusyWatch()
+    let watch = BusyWatch()
     watch.beginLook()
     watch.take(working(1))
     watch.take(working(2))
@@ -345,7 +345,7 @@ private func row(_ state: TCPState, cookie: UInt64 = 1, port: UInt16 = 8080) -> 
     #expect(watch.busy == 1)
     #expect(watch.connections == 1)
     // The first one was not seen by the look that counted.
-    #expect(look(&watch, [working(1), working(2)]) == 1)
+    #expect(look(watch, [working(1), working(2)]) == 1)
     watch.beginLook()
     watch.take(working(2))
     watch.restart()
@@ -355,7 +355,7 @@ private func row(_ state: TCPState, cookie: UInt64 = 1, port: UInt16 = 8080) -> 
   }
 
   @Test func `follows no more than there is room for, and counts the others`() {
-    var watch = BusyWatch()
+    let watch = BusyWatch()
     watch.beginLook()
     var socket = working(0)
     for cookie in 0..<UInt64(BusyWatch.capacity + 500) {
@@ -367,15 +367,15 @@ private func row(_ state: TCPState, cookie: UInt64 = 1, port: UInt16 = 8080) -> 
     #expect(watch.busy == BusyWatch.capacity)
     #expect(watch.notFollowed == 500)
     socket.cookie = UInt64(BusyWatch.capacity + 1)
-    #expect(look(&watch, [socket]) == 0)
+    #expect(look(watch, [socket]) == 0)
     socket.cookie = 0
-    #expect(look(&watch, [socket]) == 1)
+    #expect(look(watch, [socket]) == 1)
   }
 
   @Test func `finds fifty thousand again, whatever their cookies look like`() {
     // One after the other, far apart, and alike in all of the bits that the index might use.
     for cookie: (UInt64) -> UInt64 in [{ $0 }, { $0 << 32 }, { $0 &* 0x9e37_79b9_7f4a_7c15 }] {
-      var watch = BusyWatch()
+      let watch = BusyWatch()
       var socket = working(0)
       watch.beginLook()
       for number in 1...50_000 {
@@ -516,7 +516,7 @@ private func row(_ state: TCPState, cookie: UInt64 = 1, port: UInt16 = 8080) -> 
   }
 
   @Test func `listeners are kept up to a limit`() {
-    var listeners = Listeners()
+    let listeners = Listeners()
     for port in 1...3000 { listeners.take(listener(UInt16(port))) }
     #expect(listeners.sockets.count == Listeners.limit)
     listeners.restart()

@@ -8,8 +8,8 @@ import Testing
 private let hasNetlink: Bool = {
   guard var diagnostics = try? SocketDiagnostics() else { return false }
   defer { diagnostics.close() }
-  var rows = Rows()
-  return (try? diagnostics.dump(Listeners.query(), into: &rows)) != nil
+  let rows = Rows()
+  return (try? diagnostics.dump(Listeners.query(), into: rows)) != nil
 }()
 
 /// What needs it runs wherever it is, and says so where it is not.
@@ -21,14 +21,14 @@ private let whereNetlinkIs = ConditionTrait.enabled(
   private func overNetlink(_ query: SocketQuery) throws -> [TCPSocket] {
     var diagnostics = try SocketDiagnostics()
     defer { diagnostics.close() }
-    var rows = Rows()
-    try diagnostics.dump(query, into: &rows)
+    let rows = Rows()
+    try diagnostics.dump(query, into: rows)
     return rows.sockets
   }
 
   private func overProc(_ query: SocketQuery) throws -> [TCPSocket] {
-    var rows = Rows()
-    try ProcNetTCP.read(query, into: &rows)
+    let rows = Rows()
+    try ProcNetTCP.read(query, into: rows)
     return rows.sockets
   }
 
@@ -88,8 +88,8 @@ private let whereNetlinkIs = ConditionTrait.enabled(
     defer { server.close() }
     var table = SocketTable()
     for _ in 0..<2 {
-      var listeners = Listeners()
-      try table.read(Listeners.query(ports: [server.port]), into: &listeners)
+      let listeners = Listeners()
+      try table.read(Listeners.query(ports: [server.port]), into: listeners)
       #expect(listeners.sockets.map { $0.local.port } == [server.port])
     }
     #expect(table.source == (hasNetlink ? .netlink : .proc))

@@ -19,17 +19,17 @@ import Testing
       for _ in 0..<chance.below(4) { Self.mutate(&datagrams, &chance) }
       let expected = Reader.read(datagrams)
       var reply = DumpReply(to: 1)
-      var rows = Rows()
-      var census = PortCensus(port: 8080)
+      let rows = Rows()
+      let census = PortCensus(port: 8080)
       var second = DumpReply(to: 1)
-      var summary = SocketSummary(SocketFilter(), listeners: [])
+      let summary = SocketSummary(SocketFilter(), listeners: [])
       var third = DumpReply(to: 1)
       var isRefused = false
       do throws(Errno) {
         for datagram in datagrams where !reply.isComplete {
-          try Self.take(datagram, &reply, &rows)
-          try Self.take(datagram, &second, &census)
-          try Self.take(datagram, &third, &summary)
+          try Self.take(datagram, &reply, rows)
+          try Self.take(datagram, &second, census)
+          try Self.take(datagram, &third, summary)
         }
       } catch {
         isRefused = true
@@ -61,10 +61,10 @@ import Testing
   }
 
   private static func take(
-    _ datagram: [UInt8], _ reply: inout DumpReply, _ collector: inout some SocketCollector
+    _ datagram: [UInt8], _ reply: inout DumpReply, _ collector: SocketCollector
   ) throws(Errno) {
     try datagram.withUnsafeBufferPointer { (bytes) throws(Errno) in
-      try reply.take(UnsafeRawBufferPointer(bytes), into: &collector)
+      try reply.take(UnsafeRawBufferPointer(bytes), into: collector)
     }
   }
 
@@ -171,12 +171,12 @@ import Testing
       }
       try #require(ftruncate(file, 0) == 0 && pwrite(file, text, text.count, 0) == text.count)
       let expected = Reader.read(proc: text)
-      var rows = Rows()
+      let rows = Rows()
       var isRefused = false
       do throws(Errno) {
         try name.withUnsafeBufferPointer { (name) throws(Errno) in
           guard let base = name.baseAddress else { throw .protocolError }
-          try ProcNetTCP.read(CString(base), SocketQuery(states: .all), into: &rows)
+          try ProcNetTCP.read(CString(base), SocketQuery(states: .all), into: rows)
         }
       } catch {
         isRefused = true

@@ -7,14 +7,14 @@ import Testing
 /// The reply so far after these datagrams, and its rows.
 private func reply(_ datagrams: [UInt8]...) throws(Errno) -> (reply: DumpReply, rows: Rows) {
   var reply = DumpReply(to: 1)
-  var rows = Rows()
-  for datagram in datagrams { try take(datagram, &reply, &rows) }
+  let rows = Rows()
+  for datagram in datagrams { try take(datagram, &reply, rows) }
   return (reply, rows)
 }
 
-private func take(_ datagram: [UInt8], _ reply: inout DumpReply, _ rows: inout Rows) throws(Errno) {
+private func take(_ datagram: [UInt8], _ reply: inout DumpReply, _ rows: Rows) throws(Errno) {
   try datagram.withUnsafeBufferPointer { (bytes) throws(Errno) in
-    try reply.take(UnsafeRawBufferPointer(bytes), into: &rows)
+    try reply.take(UnsafeRawBufferPointer(bytes), into: rows)
   }
 }
 
@@ -219,9 +219,9 @@ private let end = Wire.message(Wire.done, Wire.bytes(0 as Int32))
     let whole = row.message + row.message + end
     for count in 1..<whole.count {
       var state = DumpReply(to: 1)
-      var rows = Rows()
+      let rows = Rows()
       do throws(Errno) {
-        try take(Array(whole[..<count]), &state, &rows)
+        try take(Array(whole[..<count]), &state, rows)
         #expect(count % row.message.count == 0)
       } catch {
         #expect(error == .protocolError)
@@ -262,10 +262,10 @@ private let end = Wire.message(Wire.done, Wire.bytes(0 as Int32))
     for datagram in datagrams { try #require(send(ends[1], datagram, datagram.count, 0) == datagram.count) }
     shutdown(ends[1], Int32(SHUT_WR))
     var diagnostics = SocketDiagnostics(FileDescriptor(ends[0]))
-    var rows = Rows()
+    let rows = Rows()
     var failure: Errno?
     do throws(Errno) {
-      try diagnostics.dump(SocketQuery(states: .open, ports: [8080]), into: &rows)
+      try diagnostics.dump(SocketQuery(states: .open, ports: [8080]), into: rows)
     } catch {
       failure = error
     }

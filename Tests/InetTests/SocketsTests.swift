@@ -26,7 +26,7 @@ private func socket(
 
 @Suite struct `A summary of the table` {
   private func summary(_ sockets: [TCPSocket], listeners: [TCPSocket] = []) -> SocketSummary {
-    var summary = SocketSummary(SocketFilter(), listeners: listeners)
+    let summary = SocketSummary(SocketFilter(), listeners: listeners)
     for socket in sockets { summary.take(socket) }
     return summary
   }
@@ -47,7 +47,7 @@ private func socket(
     // As long as it is not known, it is doubtful.
     let unknown = summary([socket(.closeWait), socket(.established, inode: 0), socket(.established)])
     #expect(unknown.doubtful == [TCPStates(.closeWait), TCPStates(.established)])
-    var judged = unknown
+    let judged = unknown
     judged.judge(by: summary(fresh))
     #expect(kinds(judged) == [])
     #expect(judged.all.count(.closeWait) == 1)
@@ -105,7 +105,7 @@ private func socket(
   }
 
   @Test func `begins again when the table changed under it`() {
-    var one = summary(
+    let one = summary(
       [socket(.closeWait), socket(.finWait1), socket(.established, local: 5, inode: 0)],
       listeners: [socket(.listen)])
     one.restart()
@@ -119,7 +119,7 @@ private func socket(
     listener.receiveQueue = 6
     listener.sendQueue = 5
     func queues(tellsBacklog: Bool) -> [String] {
-      var summary = SocketSummary(SocketFilter(), listeners: [listener], tellsBacklog: tellsBacklog)
+      let summary = SocketSummary(SocketFilter(), listeners: [listener], tellsBacklog: tellsBacklog)
       summary.take(listener)
       return kinds(summary)
     }

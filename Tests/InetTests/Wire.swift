@@ -96,14 +96,14 @@ enum Wire {
 }
 
 /// Collects all rows.
-struct Rows: SocketCollector {
+final class Rows: SocketCollector {
   var sockets: [TCPSocket] = []
   var restarts = 0
 
-  mutating func restart() {
+  override func restart() {
     sockets.removeAll()
     restarts += 1
   }
 
-  mutating func take(_ socket: TCPSocket) { sockets.append(socket) }
+  override func take(_ socket: TCPSocket) { sockets.append(socket) }
 }

@@ -19,17 +19,21 @@ enum KernelCounters {
 
   /// A counter in the text of such a file.
   static func value(_ head: StaticString, _ name: StaticString, in file: [UInt8]) -> UInt64? {
-    var names: ArraySlice<UInt8>?
-    for line in file.split(separator: UInt8(ascii: "\n")) where Array(line).hasPrefix(head) {
-      guard let heads = names else {
-        names = line
-        continue
-      }
-      let fields = line.split(separator: UInt8(ascii: " "))
-      guard let index = heads.split(separator: UInt8(ascii: " ")).firstIndex(where: { Array($0) == name }),
-        index < fields.count
-      else { return nil }
-      return decimal(fields[index])
+    var file = file[...]
+    guard var names = line(head, &file), var values = line(head, &file) else { return nil }
+    while let heading = names.next(before: UInt8(ascii: " ")),
+      let value = values.next(before: UInt8(ascii: " "))
+    {
+      if Array(heading) == name { return decimal(value) }
+    }
+    return nil
+  }
+
+  /// The next line that begins like this.
+  @inline(never)
+  private static func line(_ head: StaticString, _ file: inout ArraySlice<UInt8>) -> ArraySlice<UInt8>? {
+    while let line = file.next(before: UInt8(ascii: "\n")) {
+      if line.hasPrefix(head) { return line }
     }
     return nil
   }

@@ -4,7 +4,7 @@ import Linux
 ///
 /// A connection is new when its cookie was not there at the look before. What came and went between two looks
 /// is not in the table: the kernel's notices of dying sockets tell of it, ``take(_:)``.
-public struct ArrivalWatch: SocketCollector {
+public final class ArrivalWatch: SocketCollector {
   /// How many connections are remembered at most, 1.5 MB of them.
   public static var capacity: Int { 65536 }
 
@@ -38,13 +38,13 @@ public struct ArrivalWatch: SocketCollector {
   }
 
   /// Begins a look; `elapsed` is the time since the one before, where requests are wanted.
-  public mutating func beginLook(after elapsed: Duration? = nil) {
+  public func beginLook(after elapsed: Duration? = nil) {
     recent = elapsed
     restart()
   }
 
   /// Forgets this look's rows.
-  public mutating func restart() {
+  public override func restart() {
     current.removeAll()
     connections = 0
     requests = 0
@@ -53,7 +53,7 @@ public struct ArrivalWatch: SocketCollector {
   }
 
   /// Takes one connection.
-  public mutating func take(_ socket: TCPSocket) {
+  public override func take(_ socket: TCPSocket) {
     if socket.state == .established || socket.state == .closeWait { open += 1 }
     if current.count < ArrivalWatch.capacity {
       _ = current.insert(socket.cookie)
@@ -72,7 +72,7 @@ public struct ArrivalWatch: SocketCollector {
   }
 
   /// Ends a look that was read whole.
-  public mutating func endLook() {
+  public func endLook() {
     known = current
     current.removeAll()
     connections += passed
@@ -81,19 +81,23 @@ public struct ArrivalWatch: SocketCollector {
   }
 
   /// A look that needed no reading of the table: it has not changed.
-  public mutating func lookAtNotices() {
+  public func lookAtNotices() {
     connections = passed
     requests = 0
     passed = 0
   }
 
   /// Takes the kernel's word that a connection has died.
-  public mutating func take(_ death: Death) {
+  public func take(_ death: Death) {
     if isFirstLook || known.place(of: death.cookie) != nil || isIgnored(death.remote) { return }
     passed += 1
   }
 
-  private func isIgnored(_ peer: Endpoint) -> Bool { ignored.contains { $0.contains(peer) } }
+  @inline(never)
+  private func isIgnored(_ peer: Endpoint) -> Bool {
+    for range in ignored where range.contains(peer) { return true }
+    return false
+  }
 }
 
 /// Addresses of peers: one, or a network of them.
@@ -106,14 +110,14 @@ public struct PeerRange: Sendable {
 
   /// "10.0.0.1", "10.0.0.0/8", "2001:db8::/32"; nil where it is none of these.
   public init?(_ text: [UInt8]) {
-    let parts = text.split(separator: UInt8(ascii: "/"), maxSplits: 1, omittingEmptySubsequences: false)
-    guard let address = Array(parts[0]).withCString({ Endpoint(address: $0) }) else { return nil }
+    let slash = text.firstIndex(of: UInt8(ascii: "/")) ?? text.count
+    guard let address = Array(text[..<slash]).withCString({ Endpoint(address: $0) }) else { return nil }
     let width = address.isIPv6 ? 128 : 32
     self.address = address
-    if parts.count == 1 {
+    if slash == text.count {
       bits = width
     } else {
-      guard let bits = decimal(parts[1]), bits <= UInt64(width) else { return nil }
+      guard let bits = decimal(text[(slash + 1)...]), bits <= UInt64(width) else { return nil }
       self.bits = Int(bits)
     }
   }
@@ -139,6 +143,7 @@ public struct PeerRange: Sendable {
     return PeerRange.agree(UInt64(its), UInt64(own), address.isIPv6 ? max(0, bits - 96) : bits, of: 32)
   }
 
+  @inline(never)
   private static func agree(_ left: UInt64, _ right: UInt64, _ bits: Int, of width: Int) -> Bool {
     bits == 0 || (left ^ right) >> UInt64(width - bits) == 0
   }

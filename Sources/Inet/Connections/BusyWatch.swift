@@ -5,7 +5,7 @@ import Linux
 /// The first look takes the busy ones in; every further look tells how many of them still are. One that has
 /// ended, or was closed by the service (the kernel delivers the rest), is not any more, and newcomers never
 /// become any.
-public struct BusyWatch: SocketCollector {
+public final class BusyWatch: SocketCollector {
   /// How many connections are followed at most. What is beyond them is not waited for, and counted.
   public static var capacity: Int { 65536 }
 
@@ -43,17 +43,17 @@ public struct BusyWatch: SocketCollector {
   }
 
   /// Begins a look: call it before the table is read.
-  public mutating func beginLook() {
+  public func beginLook() {
     connections = 0
     busy = 0
     unacceptedProbes.removeAll()
   }
 
   /// Ends a look that was read whole. From the first one on, newcomers are not taken in.
-  public mutating func endLook() { isFirstLook = false }
+  public func endLook() { isFirstLook = false }
 
   /// Forgets this look's rows.
-  public mutating func restart() {
+  public override func restart() {
     beginLook()
     if isFirstLook {
       entries.removeAll()
@@ -63,7 +63,7 @@ public struct BusyWatch: SocketCollector {
   }
 
   /// Takes one open connection.
-  public mutating func take(_ socket: TCPSocket) {
+  public override func take(_ socket: TCPSocket) {
     if socket.remote.isLoopback && probePorts.contains(socket.remote.port) {
       // It gets its inode with a descriptor, accept(2).
       if socket.inode == 0 && unacceptedProbes.count < 1024 { unacceptedProbes.append(socket.cookie) }
@@ -81,7 +81,7 @@ public struct BusyWatch: SocketCollector {
     }
   }
 
-  private mutating func follow(_ socket: TCPSocket) {
+  private func follow(_ socket: TCPSocket) {
     let activity = Activity(of: socket)
     guard activity != .idle else { return }
     guard entries.count < BusyWatch.capacity else {

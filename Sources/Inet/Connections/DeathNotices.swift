@@ -29,6 +29,7 @@ public struct Death: Equatable, Sendable {
   /// The kernel's numbers add up like this (each seen on Linux 6.18): the receive queue is what was not read,
   /// with one for the peer's FIN; the send queue what was not acknowledged, with one for our FIN, sent or
   /// not; tcpi_bytes_acked is the payload acknowledged, and one more once our FIN is.
+  @inline(never)
   public init?(of socket: TCPSocket) {
     local = socket.local
     remote = socket.remote
@@ -82,13 +83,10 @@ public struct DeathNotices {
   /// Begins to listen for the deaths of sockets with these local ports. The kernel sorts out the others, so
   /// that they neither wake us nor fill the buffer.
   public init(ports: [UInt16]) throws(Errno) {
-    descriptor = FileDescriptor(
-      try checked { socket(AF_NETLINK, clinux_socket_raw_cloexec(), NETLINK_SOCK_DIAG) })
+    descriptor = try .openSocketDiagnostics()
     descriptor.setNonblocking()
     // 1,280 bytes are charged for a notice; the kernel grants what rmem_max allows.
-    var size: Int32 = 4 * 1024 * 1024
-    _ = setsockopt(
-      descriptor.rawValue, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
+    try? descriptor.set(SOL_SOCKET, SO_RCVBUF, 4 * 1024 * 1024)
     do throws(Errno) {
       try filter(ports)
       try takeAddress()
@@ -150,28 +148,23 @@ public struct DeathNotices {
   public func close() { descriptor.close() }
 
   private func join(_ group: UInt32) throws(Errno) {
-    var group = group
-    _ = try checked {
-      setsockopt(
-        descriptor.rawValue, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group,
-        socklen_t(MemoryLayout<UInt32>.size))
-    }
+    try descriptor.set(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, Int32(group))
   }
 
   /// A classic BPF program over the datagram, socket(7) SO_ATTACH_FILTER: load the source port, which is 20
   /// bytes in, behind struct nlmsghdr and the first four of struct inet_diag_msg; keep what is in the list.
   private func filter(_ ports: [UInt16]) throws(Errno) {
     // A jump is at most 255 instructions long.
-    let ports = ports.prefix(200)
-    if ports.isEmpty { return }
-    var program: [sock_filter] = [sock_filter(code: UInt16(BPF_LD | BPF_H | BPF_ABS), jt: 0, jf: 0, k: 20)]
-    for (index, port) in ports.enumerated() {
-      let toAccept = UInt8(ports.count - index)
-      program.append(
-        sock_filter(code: UInt16(BPF_JMP | BPF_JEQ | BPF_K), jt: toAccept, jf: 0, k: UInt32(port)))
+    let count = min(ports.count, 200)
+    if count == 0 { return }
+    var program: [sock_filter] = []
+    @inline(never) func add(_ code: Int32, _ number: UInt32, jump: Int = 0) {
+      program.append(sock_filter(code: UInt16(code), jt: UInt8(jump), jf: 0, k: number))
     }
-    program.append(sock_filter(code: UInt16(BPF_RET | BPF_K), jt: 0, jf: 0, k: 0))
-    program.append(sock_filter(code: UInt16(BPF_RET | BPF_K), jt: 0, jf: 0, k: .max))
+    add(BPF_LD | BPF_H | BPF_ABS, 20)
+    for index in 0..<count { add(BPF_JMP | BPF_JEQ | BPF_K, UInt32(ports[index]), jump: count - index) }
+    add(BPF_RET | BPF_K, 0)
+    add(BPF_RET | BPF_K, .max)
     let fd = descriptor.rawValue
     try program.withUnsafeMutableBufferPointer { (buffer) throws(Errno) in
       var attachment = sock_fprog(len: UInt16(buffer.count), filter: buffer.baseAddress)
@@ -185,17 +178,12 @@ public struct DeathNotices {
   public func next() -> Answer {
     withUnsafeTemporaryAllocation(byteCount: 2048, alignment: 8) { buffer in
       while true {
-        let fd = descriptor.rawValue
-        let count: Int
         do throws(Errno) {
-          count = try checked { recv(fd, buffer.baseAddress, buffer.count, Int32(MSG_TRUNC)) }
+          let answer = DeathNotices.read(try descriptor.receive(into: buffer))
+          if case .none = answer { continue }
+          return answer
         } catch {
-          return error == .noBufferSpace ? .missed : .none
-        }
-        guard count > 0, count <= buffer.count else { return .missed }
-        switch DeathNotices.read(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])) {
-        case .none: continue
-        case let answer: return answer
+          return error == .noBufferSpace || error == .protocolError ? .missed : .none
         }
       }
     }

@@ -1,6 +1,6 @@
 /// One look at the connections that the service has left to the kernel with bytes that no peer has
 /// acknowledged: FIN_WAIT1, CLOSING and LAST_ACK.
-public struct LingerLook: SocketCollector, Equatable, Sendable {
+public struct LingerLook: Equatable, Sendable {
   /// So many retransmissions, or probes of a closed window, without any progress: the peer has gone silent.
   static var silent: UInt8 { 3 }
 
@@ -40,4 +40,19 @@ public struct LingerLook: SocketCollector, Equatable, Sendable {
       waitingBytes += bytes
     }
   }
+}
+
+/// Who takes in the rows of such a look.
+public final class LingerCollector: SocketCollector {
+  /// What was seen.
+  public private(set) var look: LingerLook
+
+  /// A look that has seen nothing yet.
+  public init(cgroup: UInt64? = nil) { look = LingerLook(cgroup: cgroup) }
+
+  /// Forgets all rows.
+  public override func restart() { look.restart() }
+
+  /// Takes one connection.
+  public override func take(_ socket: TCPSocket) { look.take(socket) }
 }

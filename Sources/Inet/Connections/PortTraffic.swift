@@ -9,11 +9,15 @@ public struct PortTraffic: Sendable {
   /// Those of them with work in progress, as one look can tell.
   public var busy = 0
   /// Connections that the application has closed and the kernel still delivers.
-  public var closing: Int { states[2].count + states[3].count + states[4].count }
+  public var closing: Int { counts[2] + counts[3] + counts[4] }
   /// All of them by state, with the names that ss(8) and netstat(8) have made known.
-  public var states: [(state: StaticString, count: Int)] = [
-    ("established", 0), ("close_wait", 0), ("fin_wait1", 0), ("closing", 0), ("last_ack", 0),
-  ]
+  public var states: [(state: StaticString, count: Int)] {
+    [
+      ("established", counts[0]), ("close_wait", counts[1]), ("fin_wait1", counts[2]), ("closing", counts[3]),
+      ("last_ack", counts[4]),
+    ]
+  }
+  private var counts: InlineArray<5, Int> = .init(repeating: 0)
   /// Bytes not acknowledged in connections that the application has closed.
   public var lingering: UInt64 = 0
   /// Bytes that have been written and not acknowledged, in open and closing connections.
@@ -32,29 +36,36 @@ public struct PortTraffic: Sendable {
     case .lastAck: index = 4
     case .synSent, .synReceived, .finWait2, .timeWait, .close, .listen, .newSynReceived: return
     }
-    states[index].count += 1
+    counts[index] += 1
   }
 }
 
 /// What is going on at some ports, in one reading of the table.
-public struct PortTraffics: SocketCollector {
+public final class PortTraffics: SocketCollector {
+  private let numbers: [UInt16]
   /// One for each port asked for, in that order.
-  public private(set) var ports: [PortTraffic]
+  public private(set) var ports: [PortTraffic] = []
 
   /// Nothing yet, at these ports.
-  public init(ports: [UInt16]) { self.ports = ports.map { PortTraffic(port: $0) } }
+  public init(ports: [UInt16]) {
+    numbers = ports
+    super.init()
+    restart()
+  }
 
   /// What to ask the table for.
   public var query: SocketQuery {
-    SocketQuery(
-      states: [.listening, .open, .delivering], ports: ports.map { $0.port }, wantsHistory: true)
+    SocketQuery(states: [.listening, .open, .delivering], ports: numbers, wantsHistory: true)
   }
 
   /// Forgets all rows.
-  public mutating func restart() { self = PortTraffics(ports: ports.map { $0.port }) }
+  public override func restart() {
+    ports = []
+    for number in numbers { ports.append(PortTraffic(port: number)) }
+  }
 
   /// Takes one row.
-  public mutating func take(_ socket: TCPSocket) {
+  public override func take(_ socket: TCPSocket) {
     guard let index = ports.firstIndex(where: { $0.port == socket.local.port }) else { return }
     if socket.state == .listen {
       ports[index].isListening = true

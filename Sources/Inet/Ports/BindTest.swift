@@ -61,6 +61,7 @@ public enum BindTest {
     return verdict
   }
 
+  @inline(never)
   private static func ask(_ port: UInt16, _ manner: Manner, ipv6: Bool) -> Verdict {
     do throws(Errno) {
       let descriptor = FileDescriptor(
@@ -71,8 +72,7 @@ public enum BindTest {
         })
       defer { descriptor.close() }
       func set(_ level: Int32, _ option: Int32, _ isOn: Bool) {
-        var value: Int32 = isOn ? 1 : 0
-        _ = setsockopt(descriptor.rawValue, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
+        try? descriptor.set(level, option, isOn ? 1 : 0)
       }
       if manner.reusesAddress { set(SOL_SOCKET, SO_REUSEADDR, true) }
       if manner.reusesPort { set(SOL_SOCKET, SO_REUSEPORT, true) }

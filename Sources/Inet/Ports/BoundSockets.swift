@@ -4,7 +4,7 @@ import Linux
 /// Sockets that are bound to a port and neither listen nor are connected: no line of `ss -tan` or /proc/net/tcp
 /// shows them, and they are in the way of a bind. Linux 6.8 tells them (TCP_BOUND_INACTIVE, bit 13), with
 /// state 7 in the row and no regard to the port asked for.
-public struct BoundSockets: SocketCollector {
+public final class BoundSockets: SocketCollector {
   private let port: UInt16
   private let address: Endpoint?
   /// The sockets; bounded.
@@ -20,10 +20,10 @@ public struct BoundSockets: SocketCollector {
   public var query: SocketQuery { SocketQuery(states: TCPStates(rawValue: 1 << 13), ports: []) }
 
   /// Forgets all rows.
-  public mutating func restart() { sockets.removeAll() }
+  public override func restart() { sockets.removeAll() }
 
   /// Takes one row.
-  public mutating func take(_ socket: TCPSocket) {
+  public override func take(_ socket: TCPSocket) {
     if socket.local.port == port && sockets.count < PortCensus.kept && socket.isInTheWay(of: address) {
       sockets.append(socket)
     }
@@ -32,32 +32,26 @@ public struct BoundSockets: SocketCollector {
   /// Looks for them among the descriptors of the processes that we may look into, where no table has them: each
   /// TCP socket is copied for as long as it takes to ask its address (pidfd_getfd(2)). For a port that the
   /// kernel refuses while nothing shows on it.
-  public mutating func lookAmongDescriptors() {
-    let network = NetworkNamespace.name(of: .own)
-    try? Directory.numbers(in: CString("/proc")) { number in
-      let process = ProcessID(number)
+  public func lookAmongDescriptors() {
+    _ = NetworkNamespace.visitProcesses { (process, isOurs) in
       // Of ourselves, nobody is in the way.
-      if process != .own && NetworkNamespace.name(of: process) == network { look(at: process) }
+      if process != .own && isOurs { look(at: process) }
       return sockets.count < PortCensus.kept
     }
   }
 
-  private mutating func look(at process: ProcessID) {
-    let path: Text = "/proc/\(process)/fd"
-    path.bytes.withCString { path in
-      try? Directory.numbers(in: path) { (descriptor, directory) in
-        guard case .socket(let inode) = SocketOwners.target(of: descriptor, in: directory),
-          !sockets.contains(where: { $0.inode == inode })
-        else { return true }
-        var bound = clinux_bound()
-        let link: Text = "/proc/\(process)/fd/\(descriptor)"
-        let isBound = link.bytes.withCString {
-          clinux_bound_socket(process.rawValue, descriptor, $0.pointer, &bound)
-        }
-        if !isBound { return true }
-        take(TCPSocket(bound, inode: inode))
-        return true
+  private func look(at process: ProcessID) {
+    _ = SocketOwners.visit(process) { (descriptor, directory) in
+      guard case .socket(let inode) = SocketOwners.target(of: descriptor, in: directory),
+        !sockets.contains(where: { $0.inode == inode })
+      else { return true }
+      var bound = clinux_bound()
+      let link: Text = "/proc/\(process)/fd/\(descriptor)"
+      let isBound = link.bytes.withCString {
+        clinux_bound_socket(process.rawValue, descriptor, $0.pointer, &bound)
       }
+      if isBound { take(TCPSocket(bound, inode: inode)) }
+      return true
     }
   }
 }

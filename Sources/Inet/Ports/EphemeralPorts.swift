@@ -10,15 +10,20 @@ public enum EphemeralPorts {
     return range(in: text)
   }
 
-  /// The range in the text of that file.
+  /// The range in the text of that file: two numbers with a tab between them.
   static func range(in text: [UInt8]) -> ClosedRange<UInt16>? {
-    let fields = text.split {
-      $0 == UInt8(ascii: "\t") || $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\n")
+    var rest = text[...]
+    for index in rest.indices where rest[index] == UInt8(ascii: "\t") || rest[index] == UInt8(ascii: "\n") {
+      rest[index] = UInt8(ascii: " ")
     }
-    guard fields.count == 2, let low = decimal(fields[0]).flatMap({ UInt16(exactly: $0) }),
-      let high = decimal(fields[1]).flatMap({ UInt16(exactly: $0) }), low <= high
-    else { return nil }
+    let (low, high) = (port(&rest), port(&rest))
+    guard let low, let high, low <= high, rest.next(before: UInt8(ascii: " ")) == nil else { return nil }
     return low...high
+  }
+
+  @inline(never)
+  private static func port(_ text: inout ArraySlice<UInt8>) -> UInt16? {
+    text.next(before: UInt8(ascii: " ")).flatMap { decimal($0) }.flatMap { UInt16(exactly: $0) }
   }
 
   /// Whether an outgoing connection may be given this port: in the range, and not in ip_local_reserved_ports.
@@ -29,10 +34,9 @@ public enum EphemeralPorts {
 
   /// How many ports of a range are not in ip_local_reserved_ports.
   static func count(in range: ClosedRange<UInt16>) -> Int {
-    let reserved = ranges(in: reserved)
-    if reserved.isEmpty { return range.count }
+    let marks = marks(reserved)
     var count = 0
-    for port in range where !reserved.contains(where: { $0.contains(UInt64(port)) }) { count += 1 }
+    for port in Int(range.lowerBound)...Int(range.upperBound) where marks[port] == 0 { count += 1 }
     return count
   }
 
@@ -42,20 +46,26 @@ public enum EphemeralPorts {
   }
 
   /// Whether a port is in a list like "8080,9000-9010".
-  static func isListed(_ port: UInt16, in list: [UInt8]) -> Bool {
-    ranges(in: list).contains { $0.contains(UInt64(port)) }
-  }
+  static func isListed(_ port: UInt16, in list: [UInt8]) -> Bool { marks(list)[Int(port)] != 0 }
 
-  /// What such a list has, item by item; what makes no sense is left out.
-  private static func ranges(in list: [UInt8]) -> [ClosedRange<UInt64>] {
-    var ranges: [ClosedRange<UInt64>] = []
-    for item in list.split(whereSeparator: { $0 == UInt8(ascii: ",") || $0 == UInt8(ascii: "\n") }) {
-      let ends = item.split(separator: UInt8(ascii: "-"))
-      guard let low = ends.first.flatMap({ decimal($0) }), let high = ends.last.flatMap({ decimal($0) }),
-        low <= high
-      else { continue }
-      ranges.append(low...high)
+  /// A 1 for each port that such a list has, and a 0 for each other; what makes no sense is left out.
+  @inline(never)
+  private static func marks(_ list: [UInt8]) -> [UInt8] {
+    var marks = [UInt8](repeating: 0, count: 65536)
+    var lines = list[...]
+    while var line = lines.next(before: UInt8(ascii: "\n")) {
+      while var item = line.next(before: UInt8(ascii: ",")) {
+        guard let first = item.next(before: UInt8(ascii: "-")) else { continue }
+        var last = first
+        while let end = item.next(before: UInt8(ascii: "-")) { last = end }
+        guard let low = decimal(first), let high = decimal(last) else { continue }
+        var port = low
+        while port <= high && port < 65536 {
+          marks[Int(port)] = 1
+          port += 1
+        }
+      }
     }
-    return ranges
+    return marks
   }
 }

@@ -2,7 +2,7 @@ import CLinux
 import Linux
 
 /// The listening sockets of the namespace, or of a part of it.
-public struct Listeners: SocketCollector {
+public final class Listeners: SocketCollector {
   /// At most so many are kept; a service has a handful.
   public static var limit: Int { 1024 }
 
@@ -10,7 +10,7 @@ public struct Listeners: SocketCollector {
   public private(set) var sockets: [TCPSocket] = []
 
   /// None yet.
-  public init() {}
+  public override init() {}
 
   /// What to ask the table for.
   public static func query(ports: [UInt16] = []) -> SocketQuery {
@@ -18,10 +18,10 @@ public struct Listeners: SocketCollector {
   }
 
   /// Forgets all rows.
-  public mutating func restart() { sockets.removeAll() }
+  public override func restart() { sockets.removeAll() }
 
   /// Takes one row.
-  public mutating func take(_ socket: TCPSocket) {
+  public override func take(_ socket: TCPSocket) {
     if sockets.count < Listeners.limit { sockets.append(socket) }
   }
 }
@@ -76,36 +76,46 @@ public struct ServicePorts: Equatable, Sendable {
   public static func find(
     among listeners: [TCPSocket], cgroup: UInt64?, before: [UInt64], family: @autoclosure () -> [ProcessID]
   ) -> ServicePorts {
-    if let cgroup, let found = ServicePorts(listeners.filter { $0.cgroup == cgroup }, .cgroup) {
+    if let cgroup, let found = ServicePorts(listeners, .cgroup, where: { $0.cgroup == cgroup }) {
       return found
     }
     let family = family()
     let owners = SocketOwners(family)
-    if let found = ServicePorts(listeners.filter { $0.inode != 0 && owners.hold($0.inode) }, .descriptors) {
+    if let found = ServicePorts(listeners, .descriptors, where: { $0.inode != 0 && owners.hold($0.inode) }) {
       return found
     }
+    let none = ServicePorts(ports: [], origin: nil)
     // Every descriptor was seen, and none is a listener: there is none.
-    if owners.isComplete && !family.isEmpty { return ServicePorts(ports: [], origin: nil) }
+    if owners.isComplete && !family.isEmpty { return none }
+    var users: [UInt32] = []
+    for process in family {
+      if let user = ProcessTable.user(of: process) { users.append(user) }
+    }
+    let found = ServicePorts(
+      listeners, .user, where: { users.contains($0.user) && !before.contains($0.cookie) })
+    if let found { return found }
     // A service that binds before it gives up our user leaves a listener that is ours: looked for last.
-    for users in [family.compactMap { ProcessTable.user(of: $0) }, [ProcessControl.effectiveUser]] {
-      let rest = listeners.filter { users.contains($0.user) && !before.contains($0.cookie) }
-      if let found = ServicePorts(rest, .user) { return found }
-    }
-    return ServicePorts(ports: [], origin: nil)
+    let user = ProcessControl.effectiveUser
+    return ServicePorts(listeners, .user, where: { $0.user == user && !before.contains($0.cookie) }) ?? none
   }
 
-  private init?(_ sockets: [TCPSocket], _ origin: PortOrigin) {
-    if sockets.isEmpty { return nil }
-    self.init(ports: ServicePorts.unique(sockets), origin: origin)
-  }
-
-  private static func unique(_ sockets: [TCPSocket]) -> [UInt16] {
+  /// The ports of those sockets that are the service's; nil where none is.
+  @inline(never)
+  private init?(_ sockets: [TCPSocket], _ origin: PortOrigin, where isServices: (TCPSocket) -> Bool) {
     var ports: [UInt16] = []
-    for socket in sockets where !ports.contains(socket.local.port) && ports.count < limit {
-      let place = ports.firstIndex { $0 > socket.local.port } ?? ports.count
-      ports.insert(socket.local.port, at: place)
+    for index in sockets.indices where isServices(sockets[index]) {
+      let port = sockets[index].local.port
+      if ports.contains(port) || ports.count >= ServicePorts.limit { continue }
+      var place = ports.count
+      ports.append(port)
+      while place > 0 && ports[place - 1] > port {
+        ports[place] = ports[place - 1]
+        place -= 1
+      }
+      ports[place] = port
     }
-    return ports
+    if ports.isEmpty { return nil }
+    self.init(ports: ports, origin: origin)
   }
 }
 
@@ -117,20 +127,23 @@ public enum Cgroup {
     guard let file = try? File.read(CString("/proc/self/cgroup")), let path = path(in: file) else {
       return nil
     }
-    for mount: StaticString in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
-      var directory = Text()
-      directory.append(mount)
-      for byte in path { directory.append(byte: byte) }
-      let inode = directory.bytes.withCString { clinux_cgroup2_inode($0.pointer) }
-      if inode > 1 { return inode }
-    }
-    return nil
+    return inode("/sys/fs/cgroup", path) ?? inode("/sys/fs/cgroup/unified", path)
+  }
+
+  @inline(never)
+  private static func inode(_ mount: StaticString, _ path: [UInt8]) -> UInt64? {
+    var directory = Text()
+    directory.append(mount)
+    directory.append(contentsOf: Text(bytes: path))
+    let inode = directory.bytes.withCString { clinux_cgroup2_inode($0.pointer) }
+    return inode > 1 ? inode : nil
   }
 
   /// The path behind "0::" in the text of /proc/PID/cgroup.
   static func path(in file: [UInt8]) -> [UInt8]? {
-    for line in file.split(separator: UInt8(ascii: "\n")) where Array(line).hasPrefix("0::/") {
-      return Array(line.dropFirst(3))
+    var file = file[...]
+    while let line = file.next(before: UInt8(ascii: "\n")) {
+      if line.hasPrefix("0::/") { return Array(line.dropFirst(3)) }
     }
     return nil
   }

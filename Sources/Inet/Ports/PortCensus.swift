@@ -3,12 +3,15 @@ import Linux
 
 /// Everything that the table has at one local port: counted by state as the rows stream by, and kept only where
 /// a row is to be explained one by one, so that memory is the same for ten sockets and for a million.
-public struct PortCensus: SocketCollector, Sendable {
+public final class PortCensus: SocketCollector {
   /// The port.
   public let port: UInt16
   /// Only sockets that are in the way of this address; nil for every address.
   private let address: Endpoint?
+  /// Whether it is a UDP port's: a socket that is not connected takes what comes there, and counts as a listener.
+  private let isUDP: Bool
   private var counts: InlineArray<14, Int> = .init(repeating: 0)
+  private var total = 0
   /// Listeners, one by one; bounded.
   public private(set) var listeners: [TCPSocket] = []
   /// Connections of ESTABLISHED that a process has; the first few.
@@ -26,9 +29,10 @@ public struct PortCensus: SocketCollector, Sendable {
   public static var keptConnections: Int { 4 }
 
   /// A census of a port.
-  public init(port: UInt16, address: Endpoint? = nil) {
+  public init(port: UInt16, address: Endpoint? = nil, isUDP: Bool = false) {
     self.port = port
     self.address = address
+    self.isUDP = isUDP
   }
 
   /// What to ask the table for: every state, or the listeners alone.
@@ -37,10 +41,18 @@ public struct PortCensus: SocketCollector, Sendable {
   }
 
   /// Forgets all rows.
-  public mutating func restart() { self = PortCensus(port: port, address: address) }
+  public override func restart() {
+    counts = .init(repeating: 0)
+    total = 0
+    listeners = []
+    established = []
+    closeWaits = []
+    notAccepted = 0
+    longestTimeWait = .zero
+  }
 
   /// Counts a row that nobody will look at any closer.
-  public mutating func count(_ row: SocketRow) -> Bool {
+  public override func count(_ row: SocketRow) -> Bool {
     if row.localPort != port { return true }
     if address != nil { return false }
     switch row.state {
@@ -54,17 +66,22 @@ public struct PortCensus: SocketCollector, Sendable {
     case .timeWait: longestTimeWait = max(longestTimeWait, row.expires)
     case .synSent, .synReceived, .finWait1, .finWait2, .close, .lastAck, .closing, .newSynReceived: break
     }
-    counts[Int(row.state.rawValue)] += 1
+    add(row.state)
     return true
   }
 
   /// Takes one row.
-  public mutating func take(_ socket: TCPSocket) {
+  public override func take(_ socket: TCPSocket) {
     // A kernel that does not heed the filter must not make us count other ports.
     guard socket.local.port == port, socket.isInTheWay(of: address) else { return }
-    counts[Int(socket.state.rawValue)] += 1
-    switch socket.state {
-    case .listen: if listeners.count < PortCensus.kept { listeners.append(socket) }
+    let state = isUDP && socket.state == .close ? .listen : socket.state
+    add(state)
+    switch state {
+    case .listen:
+      if listeners.count < PortCensus.kept {
+        listeners.append(socket)
+        listeners[listeners.count - 1].state = .listen
+      }
     case .established:
       if socket.inode == 0 { notAccepted += 1 } else { established.keep(socket) }
     case .closeWait:
@@ -74,20 +91,23 @@ public struct PortCensus: SocketCollector, Sendable {
     }
   }
 
+  private func add(_ state: TCPState) {
+    counts[Int(state.rawValue)] += 1
+    total += 1
+  }
+
   /// How many sockets are in a state.
+  @inline(never)
   public func count(_ state: TCPState) -> Int { counts[Int(state.rawValue)] }
 
   /// All but the listeners.
-  public var connections: Int {
-    var sum = 0
-    for state in TCPState.all where state != .listen { sum += count(state) }
-    return sum
-  }
+  public var connections: Int { total - count(.listen) }
 }
 
 extension [TCPSocket] {
   fileprivate var isFull: Bool { count >= PortCensus.keptConnections }
 
+  @inline(never)
   fileprivate mutating func keep(_ connection: TCPSocket) {
     if !isFull { append(connection) }
   }

@@ -18,7 +18,7 @@ public enum PortQuestion: Equatable, Sendable {
 
 /// All that was found out about a port: the table, the kernel's word, who holds what. What it means is worked
 /// out from here, with no further look at anything.
-public struct PortFinding: Sendable {
+public struct PortFinding {
   /// The port.
   public var port: UInt16
   /// Whether it is the UDP one.
@@ -56,25 +56,34 @@ public struct PortFinding: Sendable {
   }
 
   /// The listeners. A UDP socket listens when it is bound and not connected.
-  public var listeners: [TCPSocket] { census?.listeners ?? [] }
+  @inline(never) public var listeners: [TCPSocket] { census?.listeners ?? [] }
 
   /// Whether something listens; nil where the table cannot be read.
-  public var isListening: Bool? { census.map { !$0.listeners.isEmpty } }
+  public var isListening: Bool? {
+    guard let census else { return nil }
+    return !census.listeners.isEmpty
+  }
 
   /// How many sockets are on the port, as far as was looked.
-  public var left: Int { listeners.count + bound.count + (census?.connections ?? 0) }
+  @inline(never) public var left: Int { listeners.count + bound.count + (census?.connections ?? 0) }
 
   /// Whether only the kernel can answer: nothing listens for certain, or a listener need not be in the way.
   var needsBind: Bool {
     guard case .released(let manner) = question else { return false }
     if manner.reusesPort { return true }
-    return !listeners.contains { manner.address == nil || !$0.mayTakeIPv4Too }
+    let listeners = listeners
+    for index in listeners.indices where manner.address == nil || !listeners[index].mayTakeIPv4Too {
+      return false
+    }
+    return true
   }
 
   /// The answer.
-  public var answer: Answer {
+  @inline(never) public var answer: Answer {
     switch question {
-    case .listening: return isListening.map { $0 ? .yes : .no } ?? .cannotTell
+    case .listening:
+      guard let isListening else { return .cannotTell }
+      return isListening ? .yes : .no
     case .released:
       switch verdict {
       case .free: return .yes
@@ -91,66 +100,97 @@ public struct PortFinding: Sendable {
   // MARK: - For a person
 
   /// "8080", "53/udp", "127.0.0.1:8080".
-  private var name: Text {
-    let name: Text = question.address.map { "\($0)" } ?? "\(port)"
-    return isUDP ? "\(name)/udp" : name
+  private func writeName(to text: inout Text) {
+    if let address = question.address { address.write(to: &text) } else { text.append(port) }
+    if isUDP { text.append("/udp") }
   }
 
-  /// Connections that keep a server from binding; the first few.
-  private var blockingConnections: [TCPSocket] {
-    guard verdict == .inUse, listeners.isEmpty, bound.isEmpty, let census else { return [] }
-    return census.established
+  /// The sockets that are in the way whatever else is there.
+  private var blockers: [TCPSocket] {
+    var blockers = listeners
+    blockers.add(bound)
+    return blockers
   }
 
-  /// The connections that are shown one by one, besides listeners and those that are bound.
-  private var shownConnections: [TCPSocket] { blockingConnections + (census?.closeWaits.prefix(1) ?? []) }
+  /// The connections that are shown one by one, besides listeners and those that are bound: those that keep a
+  /// server from binding, and one that its owner does not close.
+  private var shownConnections: [TCPSocket] {
+    guard let census else { return [] }
+    var shown: [TCPSocket] = []
+    if verdict == .inUse && listeners.isEmpty && bound.isEmpty { shown = census.established }
+    if !census.closeWaits.isEmpty { shown.append(census.closeWaits[0]) }
+    return shown
+  }
 
   /// The sockets that are shown one by one, with who holds them.
-  var shown: [TCPSocket] { listeners + bound + shownConnections }
+  @inline(never) var shown: [TCPSocket] {
+    var shown = blockers
+    shown.add(shownConnections)
+    return shown
+  }
 
   /// The lines: the answer, what the table has, and what to do.
-  public var text: Text {
-    var text: Text = "\(name): \(summary)\n"
-    for socket in listeners {
-      text.append(isUDP ? "  UDP " : "  LISTEN ")
-      text.append(contentsOf: "\(socket.local): \(owner(of: socket))\n")
-    }
-    if let census, census.count(.listen) > listeners.count {
-      text.append(contentsOf: "  LISTEN: \(census.count(.listen) - listeners.count) more\n")
-    }
-    for socket in bound {
-      text.append(contentsOf: "  bound, not listening, \(socket.local): \(owner(of: socket))\n")
-    }
-    if let census {
-      var states = Text()
-      for state in TCPState.all where state != .listen && census.count(state) > 0 {
-        if !states.isEmpty { states.append(", ") }
-        states.append(contentsOf: "\(census.count(state)) \(state)")
-        if state == .timeWait {
-          states.append(
-            contentsOf: " (the last ends in \(census.longestTimeWait.wholeSeconds)s; no process owns one)")
-        }
+  @inline(never) public var text: Text {
+    var text = Text()
+    writeName(to: &text)
+    text.append(": ")
+    text.append(contentsOf: summary)
+    text.append("\n")
+    append(isUDP ? "UDP" : "LISTEN", listeners, &text)
+    let census = census ?? PortCensus(port: port)
+    let more = census.count(.listen) - listeners.count
+    if more > 0 { text.append(contentsOf: "  LISTEN: \(more) more\n") }
+    append("bound, not listening,", bound, &text)
+    var isFirst = true
+    for state in TCPState.all where state != .listen && census.count(state) > 0 {
+      text.append(isFirst ? "  " : ", ")
+      isFirst = false
+      text.append(census.count(state))
+      text.append(" ")
+      text.append(state.name)
+      if state == .timeWait {
+        text.append(
+          contentsOf: " (the last ends in \(census.longestTimeWait.wholeSeconds)s; no process owns one)")
       }
-      if census.notAccepted > 0 {
-        states.append(contentsOf: "; \(census.notAccepted) not accepted yet")
-      }
-      if !states.isEmpty { text.append(contentsOf: "  \(states)\n") }
     }
-    for socket in shownConnections {
-      text.append(contentsOf: "  \(socket.state) \(socket.local) to \(socket.remote): \(owner(of: socket))\n")
-    }
+    if census.notAccepted > 0 { text.append(contentsOf: "; \(census.notAccepted) not accepted yet") }
+    if !isFirst { text.append("\n") }
+    append(nil, shownConnections, &text)
     if isEphemeral {
       text.append(
         contentsOf:
           "  note: \(port) is in net.ipv4.ip_local_port_range and not in ip_local_reserved_ports: an outgoing connection may take it\n"
       )
     }
-    if let advice { text.append(contentsOf: "  \(advice)\n") }
+    if let advice {
+      text.append("  ")
+      text.append(contentsOf: advice)
+      text.append("\n")
+    }
     return text
   }
 
+  /// A line for each of some sockets: what it is, where, and who holds it. Connections are called by their state,
+  /// and have a peer.
+  @inline(never)
+  private func append(_ kind: StaticString?, _ sockets: [TCPSocket], _ text: inout Text) {
+    for index in sockets.indices {
+      text.append("  ")
+      text.append(kind ?? sockets[index].state.name)
+      text.append(" ")
+      sockets[index].local.write(to: &text)
+      if kind == nil {
+        text.append(" to ")
+        sockets[index].remote.write(to: &text)
+      }
+      text.append(": ")
+      append(ownerOf: sockets[index], &text)
+      text.append("\n")
+    }
+  }
+
   /// The first line's words.
-  public var summary: Text {
+  @inline(never) public var summary: Text {
     if case .listening = question {
       guard let census else { return "cannot tell: the socket table cannot be read" }
       if !listeners.isEmpty { return "listening" }
@@ -170,14 +210,14 @@ public struct PortFinding: Sendable {
   }
 
   /// What the kernel's refusal is about.
-  private var obstacle: Text {
+  private var obstacle: StaticString {
     guard let census else { return "by whom cannot be told, for the socket table cannot be read" }
     if !listeners.isEmpty { return "something listens" }
     if !bound.isEmpty { return "a socket is bound to it and does not listen" }
     return census.connections > 0 ? "old connections are left" : "no table shows what is on it"
   }
 
-  private var manner: Text {
+  private var manner: StaticString {
     guard case .released(let manner) = question else { return "" }
     if manner.reusesPort { return "a server that sets SO_REUSEPORT" }
     if manner.isUDP { return "a UDP server" }
@@ -185,19 +225,29 @@ public struct PortFinding: Sendable {
   }
 
   /// Who holds a socket: "nginx (pid 7, descriptor 6), the service", or why nobody can be named.
-  private func owner(of socket: TCPSocket) -> Text {
-    guard socket.inode != 0 else { return "no process has it any more" }
-    guard let holders, holders.isReadable else { return "owner not known: there is no /proc" }
+  private func append(ownerOf socket: TCPSocket, _ text: inout Text) {
+    if socket.inode == 0 {
+      text.append("no process has it any more")
+      return
+    }
+    guard let holders, holders.isReadable else {
+      text.append("owner not known: there is no /proc")
+      return
+    }
     let found = holders.of(socket.inode)
-    guard let first = found.first else {
+    if found.isEmpty {
+      text.append(contentsOf: "owner not visible: user \(socket.user)'s, ")
       if holders.refused > 0 {
-        return
-          "owner not visible: user \(socket.user)'s, and \(holders.refused, "process", plural: "processes") may not be looked into (CAP_SYS_PTRACE)"
+        text.append(contentsOf: "and \(holders.refused) process")
+        text.append(holders.refused == 1 ? "" : "es")
+        text.append(" may not be looked into (CAP_SYS_PTRACE)")
+      } else {
+        text.append("in no process that shows here (another container's, or the kernel's own)")
       }
       return
-        "owner not visible: user \(socket.user)'s, in no process that shows here (another container's, or the kernel's own)"
     }
-    var text: Text = "\(first.name) (pid \(first.process), descriptor \(first.descriptor))"
+    let first = found[0]
+    text.append(contentsOf: "\(first.name) (pid \(first.process), descriptor \(first.descriptor))")
     if first.isStopped { text.append(", which is stopped") }
     switch first.relation {
     case .service: text.append(", the service")
@@ -205,24 +255,22 @@ public struct PortFinding: Sendable {
     case .stranger: text.append(", not of the service")
     case nil: break
     }
-    let others = found.dropFirst().filter { $0.process != first.process }
-    if !others.isEmpty {
-      text.append("; inherited by ")
-      for (index, other) in others.prefix(4).enumerated() {
-        if index > 0 { text.append(", ") }
-        text.append(contentsOf: "\(other.name) (pid \(other.process))")
-      }
-      if others.count > 4 { text.append(contentsOf: " and \(others.count - 4) more") }
+    var others = 0
+    for other in found where other.process != first.process {
+      others += 1
+      if others > 4 { continue }
+      text.append(others == 1 ? "; inherited by " : ", ")
+      other.write(to: &text)
     }
-    return text
+    if others > 4 { text.append(contentsOf: " and \(others - 4) more") }
   }
 
   /// The processes that hold some sockets, each once, the oldest first.
+  @inline(never)
   private func processes(holding sockets: [TCPSocket]) -> [SocketHolder] {
     var processes: [SocketHolder] = []
-    for socket in sockets {
-      for holder in holders?.of(socket.inode) ?? []
-      where !processes.contains(where: { $0.process == holder.process }) {
+    for index in sockets.indices {
+      for holder in holders?.of(sockets[index].inode) ?? [] where !processes.have(holder.process) {
         processes.append(holder)
       }
     }
@@ -232,7 +280,7 @@ public struct PortFinding: Sendable {
   // MARK: - What to do
 
   /// What to do, in a sentence; nil where there is nothing to do.
-  public var advice: Text? {
+  @inline(never) public var advice: Text? {
     guard case .released(let manner) = question, answer != .yes else { return nil }
     if case .cannotTell(let error) = verdict {
       if error == .addressNotAvailable { return "to do: ask for an address of this network namespace" }
@@ -240,34 +288,33 @@ public struct PortFinding: Sendable {
       return nil
     }
     guard let census else { return nil }
-    if !listeners.isEmpty || !bound.isEmpty { return adviceToStop(processes(holding: listeners + bound)) }
+    let blockers = blockers
+    if !blockers.isEmpty { return adviceToStop(processes(holding: blockers)) }
     let isTimeWaitAlone = census.connections == census.count(.timeWait)
+    let seconds = census.longestTimeWait.wholeSeconds
     if !manner.reusesAddress && verdictWithReuse == .free {
-      let patience: Text =
-        isTimeWaitAlone
-        ? "wait \(census.longestTimeWait.wholeSeconds)s" : "wait until the connections have ended"
-      return "to do: set SO_REUSEADDR in the new server, which may bind now; or \(patience)"
+      var text: Text = "to do: set SO_REUSEADDR in the new server, which may bind now; or wait "
+      text.append(contentsOf: isTimeWaitAlone ? "\(seconds)s" : "until the connections have ended")
+      return text
     }
     if census.connections == 0 {
       return "to do: look for a socket that is bound and does not listen (Linux 6.8 and later list them)"
     }
     if isTimeWaitAlone {
       return
-        "to do: wait \(census.longestTimeWait.wholeSeconds)s; for the next time, set SO_REUSEADDR in the server before it binds: the old one did not"
+        "to do: wait \(seconds)s; for the next time, set SO_REUSEADDR in the server before it binds: the old one did not"
     }
-    var text: Text = "to do: "
-    if let holder = processes(holding: blockingConnections + census.closeWaits.prefix(1)).first {
-      text.append(
-        contentsOf:
-          "stop \(holder.name) (pid \(holder.process)), or end its connections (ebb sockets --destroy --ports \(port))"
-      )
+    var text = Text()
+    if let holder = processes(holding: shownConnections).first {
+      text.append("to do: stop ")
+      holder.write(to: &text)
+      text.append(", or end its connections")
     } else {
-      text.append(
-        contentsOf:
-          "wait until the old connections have ended, or end them (ebb sockets --destroy --ports \(port))")
+      text.append("to do: wait until the old connections have ended, or end them")
     }
     text.append(
-      "; TIME_WAIT may follow, for 60s; for the next time, set SO_REUSEADDR in the server: the old one did not"
+      contentsOf:
+        " (ebb sockets --destroy --ports \(port)); TIME_WAIT may follow, for 60s; for the next time, set SO_REUSEADDR in the server: the old one did not"
     )
     return text
   }
@@ -280,39 +327,59 @@ public struct PortFinding: Sendable {
       return
         "to do: ask in the pod's other containers, or on the host with --netns, to see which process it is"
     }
-    var text: Text = "to do: stop \(first.name) (pid \(first.process))"
+    var text: Text = "to do: stop "
+    first.write(to: &text)
     if first.isStopped {
       text.append(contentsOf: ", which must be continued first (kill -CONT \(first.process))")
     }
-    let heirs = blockers.dropFirst().filter { heir in
-      holders?.holders.contains { $0.process == first.process && $0.inode == heir.inode } == true
+    // Who has one of the first one's sockets has inherited it, and the others have their own.
+    var heirs: [SocketHolder] = []
+    var others: [SocketHolder] = []
+    for index in 1..<blockers.count {
+      if isHeld(blockers[index].inode, by: first.process) {
+        heirs.append(blockers[index])
+      } else {
+        others.append(blockers[index])
+      }
     }
-    if let heir = heirs.first {
-      text.append(
-        contentsOf: heirs.count == 1
-          ? ", and \(heir.name) (pid \(heir.process)), which inherited the socket"
-          : ", and the \(heirs.count) that inherited the socket")
+    if heirs.count > 1 {
+      text.append(contentsOf: ", and the \(heirs.count) that inherited the socket")
+    } else if let heir = heirs.first {
+      text.append(", and ")
+      heir.write(to: &text)
+      text.append(", which inherited the socket")
     }
-    for other in blockers.dropFirst()
-    where !heirs.contains(where: { $0.process == other.process }) {
-      text.append(contentsOf: ", and \(other.name) (pid \(other.process))")
+    for other in others {
+      text.append(", and ")
+      other.write(to: &text)
     }
     return text
+  }
+
+  private func isHeld(_ inode: UInt64, by process: ProcessID) -> Bool {
+    for holder in holders?.of(inode) ?? [] where holder.process == process { return true }
+    return false
+  }
+}
+
+extension [SocketHolder] {
+  /// Whether a process is among them.
+  @inline(never)
+  fileprivate func have(_ process: ProcessID) -> Bool {
+    for holder in self where holder.process == process { return true }
+    return false
+  }
+}
+
+extension [TCPSocket] {
+  /// Appends more of them.
+  @inline(never)
+  fileprivate mutating func add(_ sockets: [TCPSocket]) {
+    for index in sockets.indices { append(sockets[index]) }
   }
 }
 
 extension Duration {
   /// Whole seconds, rounded up: what is promised to be over then is.
-  var wholeSeconds: Int64 { (inMilliseconds + 999) / 1000 }
-}
-
-extension Text.StringInterpolation {
-  /// A number and its noun, whose plural is another word: "1 process", "2 processes".
-  fileprivate mutating func appendInterpolation(
-    _ number: Int, _ noun: StaticString, plural: StaticString
-  ) {
-    text.append(number)
-    text.append(" ")
-    text.append(number == 1 ? noun : plural)
-  }
+  @inline(never) var wholeSeconds: Int64 { (inMilliseconds + 999) / 1000 }
 }

@@ -20,7 +20,9 @@ public struct PortInquiry {
     if isQuiet { return finding }
     let shown = finding.shown
     if !shown.isEmpty {
-      finding.holders = SocketHolders(of: shown.map { $0.inode }, all: true, service: service)
+      var inodes: [UInt64] = []
+      for index in shown.indices { inodes.append(shown[index].inode) }
+      finding.holders = SocketHolders(of: inodes, all: true, service: service)
     }
     finding.isEphemeral = EphemeralPorts.contain(port)
     return finding
@@ -49,11 +51,13 @@ public struct PortInquiry {
 
   /// Whether something listens: the cheapest question, for a wait.
   public mutating func isListening(_ finding: PortFinding) -> Bool? {
-    census(of: finding, onlyListeners: true).map { !$0.listeners.isEmpty }
+    guard let census = census(of: finding, onlyListeners: true) else { return nil }
+    return !census.listeners.isEmpty
   }
 
   /// Looks at the tables again, and says how many sockets are on the port by now, those that are only bound
   /// included; nil where that cannot be read. For a wait.
+  @inline(never)
   public mutating func count(_ finding: inout PortFinding) -> Int? {
     guard let census = census(of: finding, onlyListeners: false) else { return nil }
     finding.census = census
@@ -62,43 +66,32 @@ public struct PortInquiry {
     return finding.left
   }
 
+  @inline(never)
   private mutating func census(of finding: PortFinding, onlyListeners: Bool) -> PortCensus? {
-    var census = PortCensus(port: finding.port, address: finding.question.address)
+    let census = PortCensus(port: finding.port, address: finding.question.address, isUDP: finding.isUDP)
     do throws(Errno) {
       if finding.isUDP {
-        var sockets = UDPCensus(census: census)
-        try table.readUDP(census.query(), into: &sockets)
-        return sockets.census
+        try table.readUDP(census.query(), into: census)
+      } else {
+        try table.read(census.query(onlyListeners: onlyListeners), into: census)
       }
-      try table.read(census.query(onlyListeners: onlyListeners), into: &census)
       return census
     } catch {
       return nil
     }
   }
 
+  @inline(never)
   private mutating func bound(of finding: PortFinding) -> [TCPSocket] {
     // A UDP socket that is only bound takes what comes, and is in the census.
     if finding.isUDP { return [] }
-    var bound = BoundSockets(port: finding.port, address: finding.question.address)
+    let bound = BoundSockets(port: finding.port, address: finding.question.address)
     // Before Linux 6.8 the bit is not known, and gives nothing; /proc has none of them either.
-    do throws(Errno) { try table.read(bound.query, into: &bound) } catch { bound.restart() }
+    do throws(Errno) { try table.read(bound.query, into: bound) } catch { bound.restart() }
     // Where nothing shows at all, processes are asked, which costs them nothing but us a look at all they have.
     if !isQuiet && finding.left == 0 && finding.verdict == .inUse && bound.sockets.isEmpty {
       bound.lookAmongDescriptors()
     }
     return bound.sockets
-  }
-
-  /// The rows of a UDP table, where a socket that is not connected takes what comes: a listener.
-  private struct UDPCensus: SocketCollector {
-    var census: PortCensus
-
-    mutating func restart() { census.restart() }
-    mutating func take(_ socket: TCPSocket) {
-      var socket = socket
-      if socket.state == .close { socket.state = .listen }
-      census.take(socket)
-    }
   }
 }

@@ -2,11 +2,13 @@ import Linux
 
 extension PortFinding {
   /// As one JSON object on a line; the keys are a contract, and all of them are always there.
-  public var json: Text {
-    var text: Text = "{\"port\":\(port),\"protocol\":"
+  @inline(never) public var json: Text {
+    var text: Text = "{\"port\":"
+    text.append(port)
+    text.append(",\"protocol\":")
     text.append(isUDP ? "\"udp\"" : "\"tcp\"")
     text.append(",\"address\":")
-    text.append(optional: question.address.map { "\($0)" })
+    text.append(quoted: question.address)
     text.append(",\"question\":")
     switch question {
     case .listening: text.append("\"listening\",\"reuseaddr\":null,\"reuseport\":null")
@@ -25,7 +27,7 @@ extension PortFinding {
     text.append(",\"summary\":")
     text.append(jsonString: summary.bytes)
     text.append(",\"advice\":")
-    text.append(optional: advice)
+    if let advice { text.append(jsonString: advice.bytes) } else { text.append("null") }
     text.append(",\"listening\":")
     if let isListening { text.append(isListening) } else { text.append("null") }
     text.append(",\"bind\":")
@@ -37,19 +39,26 @@ extension PortFinding {
     }
     text.append(",\"states\":{")
     var isFirst = true
-    for state in TCPState.all where (census?.count(state) ?? 0) > 0 {
-      if !isFirst { text.append(",") }
+    let census = census ?? PortCensus(port: port)
+    for state in TCPState.all where census.count(state) > 0 {
+      text.append(isFirst ? "\"" : ",\"")
       isFirst = false
-      text.append(contentsOf: "\"\(state)\":\(census?.count(state) ?? 0)")
+      text.append(state.name)
+      text.append("\":")
+      text.append(census.count(state))
     }
-    text.append(contentsOf: "},\"not_accepted\":\(census?.notAccepted ?? 0)")
-    text.append(contentsOf: ",\"time_wait_seconds\":\(census?.longestTimeWait.wholeSeconds ?? 0)")
+    text.append("},\"not_accepted\":")
+    text.append(census.notAccepted)
+    text.append(",\"time_wait_seconds\":")
+    text.append(census.longestTimeWait.wholeSeconds)
     text.append(",\"sockets\":[")
-    for (index, socket) in shown.enumerated() {
+    let shown = shown
+    for index in shown.indices {
       if index > 0 { text.append(",") }
       // One that is bound and no more is in a state of its own, whatever its row says.
-      let isBound = index >= listeners.count && index < listeners.count + bound.count
-      append(socket, isBound ? "BOUND" : socket.state.name, to: &text)
+      let place = index - listeners.count
+      let isBound = place >= 0 && place < bound.count
+      append(shown[index], isBound ? "BOUND" : shown[index].state.name, to: &text)
     }
     text.append("],\"ephemeral\":")
     text.append(isEphemeral)
@@ -58,12 +67,23 @@ extension PortFinding {
   }
 
   private func append(_ socket: TCPSocket, _ state: StaticString, to text: inout Text) {
-    text.append(contentsOf: "{\"state\":\"\(state)\",\"address\":\"\(socket.local)\",\"peer\":")
-    text.append(optional: socket.remote.port == 0 ? nil : "\(socket.remote)")
-    text.append(contentsOf: ",\"user\":\(socket.user),\"holders\":[")
-    for (place, holder) in (holders?.of(socket.inode) ?? []).enumerated() {
-      if place > 0 { text.append(",") }
-      text.append(contentsOf: "{\"pid\":\(holder.process),\"descriptor\":\(holder.descriptor),\"name\":")
+    text.append("{\"state\":\"")
+    text.append(state)
+    text.append("\",\"address\":")
+    text.append(quoted: socket.local)
+    text.append(",\"peer\":")
+    text.append(quoted: socket.remote.port == 0 ? nil : socket.remote)
+    text.append(",\"user\":")
+    text.append(socket.user)
+    text.append(",\"holders\":[")
+    var isFirst = true
+    for holder in holders?.of(socket.inode) ?? [] {
+      text.append(isFirst ? "{\"pid\":" : ",{\"pid\":")
+      isFirst = false
+      text.append(holder.process.rawValue)
+      text.append(",\"descriptor\":")
+      text.append(holder.descriptor)
+      text.append(",\"name\":")
       text.append(jsonString: holder.name)
       text.append(",\"stopped\":")
       text.append(holder.isStopped)
@@ -81,10 +101,18 @@ extension PortFinding {
 }
 
 extension Text {
+  @inline(never)
   fileprivate mutating func append(_ flag: Bool) { append(flag ? "true" : "false") }
 
-  /// A JSON string, or null.
-  fileprivate mutating func append(optional text: Text?) {
-    if let text { append(jsonString: text.bytes) } else { append("null") }
+  /// An address as a JSON string, or null.
+  @inline(never)
+  fileprivate mutating func append(quoted address: Endpoint?) {
+    guard let address else {
+      append("null")
+      return
+    }
+    append("\"")
+    address.write(to: &self)
+    append("\"")
   }
 }

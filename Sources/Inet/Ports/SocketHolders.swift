@@ -62,60 +62,59 @@ public struct SocketHolders: Sendable {
   /// - `all`: whether whoever inherited one of them is wanted too.
   /// - `service`: the main process of the service that ebb supervises, where one is known.
   public init(of inodes: [UInt64], all: Bool, service: ProcessID? = nil) {
-    let wanted = inodes.filter { $0 != 0 }
+    var wanted: [UInt64] = []
+    for inode in inodes where inode != 0 { wanted.append(inode) }
     if wanted.isEmpty { return }
-    var missing = wanted
     var near: [ProcessID] = []
     var far: [ProcessID] = []
-    let network = NetworkNamespace.name(of: .own)
-    do throws(Errno) {
-      try Directory.numbers(in: CString("/proc")) { number in
-        let process = ProcessID(number)
-        if NetworkNamespace.name(of: process) == network { near.append(process) } else { far.append(process) }
-        return near.count + far.count < SocketHolders.processLimit
-      }
-    } catch {
-      isReadable = false
-      return
+    isReadable = NetworkNamespace.visitProcesses { (process, isOurs) in
+      if isOurs { near.append(process) } else { far.append(process) }
+      return near.count + far.count < SocketHolders.processLimit
     }
-    for processes in [near, far] {
-      var crowded: [ProcessID] = []
-      for process in processes where !missing.isEmpty {
-        if !look(at: process, for: wanted, &missing, atMost: SocketHolders.lowDescriptors) {
-          crowded.append(process)
-        }
-      }
-      for process in crowded where !missing.isEmpty {
-        _ = look(at: process, for: wanted, &missing, atMost: .max)
-      }
-    }
+    if !isReadable { return }
+    var missing = wanted
+    look(at: near, for: wanted, &missing)
+    look(at: far, for: wanted, &missing)
     if all { for process in near { lookForHeir(process) } }
-    sort()
     if let service { relate(to: service) }
   }
 
+  private mutating func look(at processes: [ProcessID], for wanted: [UInt64], _ missing: inout [UInt64]) {
+    var crowded: [ProcessID] = []
+    for process in processes where !missing.isEmpty {
+      if !look(at: process, for: wanted, &missing, atMost: SocketHolders.lowDescriptors) {
+        crowded.append(process)
+      }
+    }
+    for process in crowded where !missing.isEmpty {
+      _ = look(at: process, for: wanted, &missing, atMost: .max)
+    }
+  }
+
   /// Looks at the descriptors of a process, as many as are allowed; false when it has more.
+  @inline(never)
   private mutating func look(
     at process: ProcessID, for wanted: [UInt64], _ missing: inout [UInt64], atMost count: Int
   ) -> Bool {
-    let path: Text = "/proc/\(process)/fd"
     var isRefused = false
     var looked = 0
-    let isListed = path.bytes.withCString { path in
-      (try? Directory.numbers(in: path) { (number, directory) in
-        looked += 1
-        if looked > count { return false }
-        switch SocketOwners.target(of: number, in: directory) {
-        case .socket(let inode):
-          if wanted.contains(inode) {
-            missing.removeAll { $0 == inode }
-            add(process, number, inode)
+    let isListed = SocketOwners.visit(process) { (number, directory) in
+      looked += 1
+      if looked > count { return false }
+      switch SocketOwners.target(of: number, in: directory) {
+      case .socket(let inode):
+        if wanted.contains(inode) {
+          // The last one takes its place: they are in no order.
+          while let place = missing.firstIndex(of: inode) {
+            missing[place] = missing[missing.count - 1]
+            missing.removeLast()
           }
-        case .other: break
-        case .refused: isRefused = true
+          add(process, number, inode)
         }
-        return !isRefused && !missing.isEmpty
-      }) != nil
+      case .other: break
+      case .refused: isRefused = true
+      }
+      return !isRefused && !missing.isEmpty
     }
     // Neither one that has ended meanwhile nor a thread of the kernel has a command line.
     if !isListed || isRefused { if ProcessTable.firstArgument(of: process) != nil { refused += 1 } }
@@ -129,30 +128,30 @@ public struct SocketHolders: Sendable {
       descriptors.append(holder.descriptor)
     }
     for descriptor in descriptors {
-      guard case .socket(let inode) = SocketOwners.target(of: descriptor, of: process),
-        holders.contains(where: { $0.inode == inode }),
-        !holders.contains(where: { $0.process == process && $0.inode == inode })
-      else { continue }
-      add(process, descriptor, inode)
+      guard case .socket(let inode) = SocketOwners.target(of: descriptor, of: process) else { continue }
+      var isHeld = false
+      var isKnown = false
+      for holder in holders where holder.inode == inode {
+        isHeld = true
+        if holder.process == process { isKnown = true }
+      }
+      if isHeld && !isKnown { add(process, descriptor, inode) }
     }
   }
 
+  /// Adds one, behind those that are as old: there are few.
+  @inline(never)
   private mutating func add(_ process: ProcessID, _ descriptor: Int32, _ inode: UInt64) {
     guard holders.count < SocketHolders.limit, let record = try? ProcessRecord(of: process) else { return }
+    var place = holders.count
     holders.append(
       SocketHolder(
         process: process, descriptor: descriptor, inode: inode, name: record.name,
         startTime: record.startTime, isStopped: record.state == UInt8(ascii: "T")))
-  }
-
-  /// The oldest first, by insertion: there are few.
-  private mutating func sort() {
-    var sorted: [SocketHolder] = []
-    for holder in holders {
-      let place = sorted.firstIndex { $0.startTime > holder.startTime } ?? sorted.count
-      sorted.insert(holder, at: place)
+    while place > 0 && holders[place - 1].startTime > record.startTime {
+      holders.swapAt(place, place - 1)
+      place -= 1
     }
-    holders = sorted
   }
 
   private mutating func relate(to service: ProcessID) {
@@ -161,12 +160,33 @@ public struct SocketHolders: Sendable {
       if process == service {
         holders[index].relation = .service
       } else {
-        holders[index].relation =
-          ProcessTable.isDescendant(process, of: service) ? .child : .stranger
+        holders[index].relation = ProcessTable.isDescendant(process, of: service) ? .child : .stranger
       }
     }
   }
 
   /// The holders of one socket.
-  public func of(_ inode: UInt64) -> [SocketHolder] { holders.filter { $0.inode == inode } }
+  @inline(never)
+  public func of(_ inode: UInt64) -> [SocketHolder] {
+    var found: [SocketHolder] = []
+    for holder in holders where holder.inode == inode { found.append(holder) }
+    return found
+  }
+}
+
+extension SocketHolder: TextRepresentable {
+  /// "nginx (pid 7)".
+  @inline(never)
+  public func write(to text: inout Text) { text.append(name, process) }
+}
+
+extension Text {
+  /// A process: "nginx (pid 7)".
+  @inline(never)
+  mutating func append(_ name: [UInt8], _ process: ProcessID) {
+    append(printable: name)
+    append(" (pid ")
+    append(process.rawValue)
+    append(")")
+  }
 }

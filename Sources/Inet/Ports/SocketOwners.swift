@@ -19,23 +19,35 @@ public struct SocketOwners {
     var looked = 0
     for process in processes where looked < limit {
       let end = looked + share
-      let directory: Text = "/proc/\(process)/fd"
-      let isReadable = directory.bytes.withCString { path in
-        (try? Directory.numbers(in: path) { (number, folder) in
-          looked += 1
-          if looked > end { return false }
-          switch SocketOwners.target(of: number, in: folder) {
-          case .socket(let inode): inodes.append(inode)
-          case .other: break
-          // With CAP_DAC_OVERRIDE, as root in a container, the directory can be listed all the same.
-          case .refused: isComplete = false
-          }
-          return true
-        }) != nil
+      let isReadable = SocketOwners.visit(process) { (number, folder) in
+        looked += 1
+        if looked > end { return false }
+        switch SocketOwners.target(of: number, in: folder) {
+        case .socket(let inode): inodes.append(inode)
+        case .other: break
+        // With CAP_DAC_OVERRIDE, as root in a container, the directory can be listed all the same.
+        case .refused: isComplete = false
+        }
+        return true
       }
       if !isReadable || looked > end { isComplete = false }
     }
     if looked >= limit { isComplete = false }
+  }
+
+  /// Calls `body` with each descriptor of a process, by its number in an open /proc/PID/fd, until that gives
+  /// false; false where they cannot be listed.
+  @inline(never)
+  static func visit(_ process: ProcessID, _ body: (Int32, FileDescriptor) -> Bool) -> Bool {
+    let path: Text = "/proc/\(process)/fd"
+    return path.bytes.withCString { (path) -> Bool in
+      do throws(Errno) {
+        try Directory.numbers(in: path, body)
+        return true
+      } catch {
+        return false
+      }
+    }
   }
 
   /// The inodes of the sockets that they hold.
@@ -65,6 +77,7 @@ public struct SocketOwners {
     return target(path, from: AT_FDCWD)
   }
 
+  @inline(never)
   private static func target(_ path: Text, from directory: Int32) -> Target {
     path.bytes.withCString { path in
       withUnsafeTemporaryAllocation(byteCount: 64, alignment: 1) { buffer in

@@ -10,13 +10,7 @@ public struct SocketDestroyer {
   private var sequence: UInt32 = 0
 
   /// Opens a netlink socket.
-  public init() throws(Errno) {
-    descriptor = FileDescriptor(
-      try checked { socket(AF_NETLINK, clinux_socket_raw_cloexec(), NETLINK_SOCK_DIAG) })
-    var limit = timeval(tv_sec: 2, tv_usec: 0)
-    _ = setsockopt(
-      descriptor.rawValue, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-  }
+  public init() throws(Errno) { descriptor = try .openSocketDiagnostics() }
 
   /// A dialogue over a descriptor that is open already.
   init(_ descriptor: FileDescriptor) { self.descriptor = descriptor }
@@ -28,16 +22,10 @@ public struct SocketDestroyer {
   public mutating func destroy(_ socket: TCPSocket) throws(Errno) -> Bool {
     sequence &+= 1
     let sequence = sequence
-    let bytes = SocketDestroyer.request(socket, sequence: sequence)
-    let fd = descriptor.rawValue
-    _ = try bytes.withUnsafeBufferPointer { (buffer) throws(Errno) -> Int in
-      try checked { send(fd, buffer.baseAddress, buffer.count, 0) }
-    }
+    try descriptor.send(SocketDestroyer.request(socket, sequence: sequence))
     return try withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 8) {
       (buffer) throws(Errno) -> Bool in
-      let count = try checked { recv(fd, buffer.baseAddress, buffer.count, 0) }
-      return try SocketDestroyer.answer(
-        UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]), to: sequence)
+      try SocketDestroyer.answer(try descriptor.receive(into: buffer), to: sequence)
     }
   }
 
@@ -65,8 +53,8 @@ public struct SocketDestroyer {
     body.idiag_states = TCPStates.all.rawValue
     body.id = inet_diag_sockid(socket)
     var bytes: [UInt8] = []
-    withUnsafeBytes(of: &header) { bytes.append(contentsOf: $0) }
-    withUnsafeBytes(of: &body) { bytes.append(contentsOf: $0) }
+    withUnsafeBytes(of: &header) { bytes.append(raw: $0) }
+    withUnsafeBytes(of: &body) { bytes.append(raw: $0) }
     return bytes
   }
 }
@@ -96,7 +84,7 @@ extension Endpoint {
 }
 
 /// The sockets that a filter means, a bounded number of them.
-public struct SocketSelection: SocketCollector, Sendable {
+public final class SocketSelection: SocketCollector {
   private let filter: SocketFilter
   /// The sockets.
   public private(set) var sockets: [TCPSocket] = []
@@ -110,13 +98,13 @@ public struct SocketSelection: SocketCollector, Sendable {
   public init(_ filter: SocketFilter) { self.filter = filter }
 
   /// Forgets all rows.
-  public mutating func restart() {
+  public override func restart() {
     sockets.removeAll()
     count = 0
   }
 
   /// Takes one row.
-  public mutating func take(_ socket: TCPSocket) {
+  public override func take(_ socket: TCPSocket) {
     guard filter.includes(socket), socket.state != .listen || filter.states?.contains(.listening) == true
     else {
       return

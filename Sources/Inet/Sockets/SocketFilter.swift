@@ -63,28 +63,50 @@ extension TCPStates {
   /// The states that a user names: "established", "CLOSE_WAIT", "close-wait", "time-wait,fin-wait-1", "all";
   /// nil where one is none.
   public init?(named text: [UInt8]) {
-    var states = TCPStates()
-    for item in text.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false) {
-      // Capitals, without dashes and underscores: "fin-wait-1", "FIN_WAIT1" and "FINWAIT1" are one.
-      let name = item.filter { $0 != UInt8(ascii: "-") && $0 != UInt8(ascii: "_") }
-        .map { $0 >= UInt8(ascii: "a") && $0 <= UInt8(ascii: "z") ? $0 - 32 : $0 }
-      if name == "ALL" {
-        states.formUnion(.all)
-      } else if name == "SYNRECV" {
-        states.formUnion([TCPStates(.synReceived), TCPStates(.newSynReceived)])
-      } else if name == "LISTENING" {
-        states.formUnion(.listening)
-      } else {
-        guard let state = TCPState.all.first(where: { $0.plainName == name }) else { return nil }
-        states.formUnion(TCPStates(state))
+    self.init()
+    // Capitals, without dashes and underscores: "fin-wait-1", "FIN_WAIT1" and "FINWAIT1" are one.
+    var name: [UInt8] = []
+    for index in 0...text.count {
+      let byte = index < text.count ? text[index] : UInt8(ascii: ",")
+      switch byte {
+      case UInt8(ascii: "-"), UInt8(ascii: "_"): break
+      case UInt8(ascii: "a")...UInt8(ascii: "z"): name.append(byte - 32)
+      case UInt8(ascii: ","):
+        guard let states = TCPStates(plainName: name) else { return nil }
+        formUnion(states)
+        name = []
+      default: name.append(byte)
       }
     }
-    self = states
+  }
+
+  private init?(plainName name: [UInt8]) {
+    if name == "ALL" {
+      self = .all
+    } else if name == "SYNRECV" {
+      self = [TCPStates(.synReceived), TCPStates(.newSynReceived)]
+    } else if name == "LISTENING" {
+      self = .listening
+    } else {
+      for state in TCPState.all where state.hasPlainName(name) {
+        self.init(state)
+        return
+      }
+      return nil
+    }
   }
 }
 
 extension TCPState {
-  fileprivate var plainName: [UInt8] {
-    name.withUTF8Buffer { bytes in bytes.filter { $0 != UInt8(ascii: "_") } }
+  /// Whether these are the letters of its name.
+  fileprivate func hasPlainName(_ plain: [UInt8]) -> Bool {
+    name.withUTF8Buffer { bytes in
+      var place = 0
+      for byte in bytes where byte != UInt8(ascii: "_") {
+        if place >= plain.count || plain[place] != byte { return false }
+        place += 1
+      }
+      return place == plain.count
+    }
   }
 }

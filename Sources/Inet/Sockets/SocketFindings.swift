@@ -49,42 +49,57 @@ public struct SocketSettings: Sendable {
     return settings
   }
 
+  @inline(never)
   private static func read(_ path: StaticString) -> UInt64? {
     guard let text = try? File.read(CString(path), limit: 32) else { return nil }
-    return decimal(text.prefix { $0 != UInt8(ascii: "\n") })
+    var rest = text[...]
+    return rest.next(before: UInt8(ascii: "\n")).flatMap { decimal($0) }
   }
 }
 
 /// A process that holds sockets which a finding is about.
-struct SocketCulprit {
+private struct SocketCulprit {
   let process: ProcessID
   let name: [UInt8]
   /// How many of the sockets looked for are its.
   var sockets: Int
 
-  /// Who holds these sockets, the one with the most first.
+  /// Who holds these sockets.
+  @inline(never)
   static func find(_ holders: [SocketHolder], _ inodes: [UInt64]) -> [SocketCulprit] {
     var culprits: [SocketCulprit] = []
     for holder in holders where inodes.contains(holder.inode) {
-      if let place = culprits.firstIndex(where: { $0.process == holder.process }) {
-        culprits[place].sockets += 1
-      } else {
-        culprits.append(SocketCulprit(process: holder.process, name: holder.name, sockets: 1))
+      var place = 0
+      while place < culprits.count && culprits[place].process != holder.process { place += 1 }
+      if place == culprits.count {
+        culprits.append(SocketCulprit(process: holder.process, name: holder.name, sockets: 0))
       }
+      culprits[place].sockets += 1
     }
-    var sorted: [SocketCulprit] = []
-    for culprit in culprits {
-      sorted.insert(culprit, at: sorted.firstIndex { $0.sockets < culprit.sockets } ?? sorted.count)
-    }
-    return sorted
+    return culprits
   }
 
   /// ", and 15 of 1024 descriptors open"; nothing where that cannot be read.
-  var descriptors: Text {
+  func writeDescriptors(to text: inout Text) {
     guard let open = ProcessTable.openDescriptors(of: process),
       let limit = ProcessTable.descriptorLimit(of: process)
-    else { return Text() }
-    return ", and \(open) of \(limit) descriptors open"
+    else { return }
+    text.append(contentsOf: ", and \(open) of \(limit) descriptors open")
+  }
+}
+
+extension [SocketFinding] {
+  @inline(never)
+  fileprivate mutating func add(_ kind: StaticString, _ text: Text, _ advice: Text) {
+    append(SocketFinding(kind: kind, text: text, advice: advice))
+  }
+}
+
+extension Text.StringInterpolation {
+  /// A setting's value, as far as that could be read.
+  @inline(never)
+  fileprivate mutating func appendInterpolation(setting: UInt64?) {
+    if let setting { text.append(setting) } else { text.append("not readable") }
   }
 }
 
@@ -95,76 +110,84 @@ extension SocketSummary {
   /// - `before`: CLOSE_WAIT sockets at an earlier look; nil where there was none.
   public func findings(_ settings: SocketSettings, closeWaitsBefore before: Int? = nil) -> [SocketFinding] {
     var wanted: [UInt64] = []
-    for port in ports where port.waiting > 0 && (port.isFull || notAccepted.count > 0) {
-      wanted.append(port.inode)
+    for place in ports.indices where ports[place].isFull || notAccepted.count > 0 {
+      if ports[place].waiting > 0 { wanted.append(ports[place].inode) }
     }
-    let holders = SocketHolders(of: wanted + notClosedInodes, all: false).holders
+    var inodes = wanted
+    for inode in notClosedInodes { inodes.append(inode) }
+    let holders = SocketHolders(of: inodes, all: false).holders
     var findings: [SocketFinding] = []
-    closeWaitFinding(holders, before).map { findings.append($0) }
+    if notClosed.count > 0 { addCloseWait(holders, before, to: &findings) }
     if notAccepted.count > 0 {
       var text: Text = "\(notAccepted.count, "connection") ESTABLISHED that no process has accepted"
       append(notAccepted, limit: SocketSummary.acceptLimit, &text)
-      for culprit in SocketCulprit.find(holders, wanted).prefix(3) {
-        text.append(contentsOf: "; \(culprit.name) (pid \(culprit.process)) listens\(culprit.descriptors)")
-      }
-      findings.append(
-        SocketFinding(
-          kind: "without_process", text: text,
-          advice: "the application accepts too slowly, or no more: look at what it is doing"))
+      appendListeners(wanted, holders, &text)
+      findings.add(
+        "without_process", text, "the application accepts too slowly, or no more: look at what it is doing")
     }
     if stuck.silent > 0 {
       var text: Text = "\(stuck.silent, "closed connection") whose peer does not acknowledge, with "
       text.append(byteCount: stuck.silentBytes)
       var advice: Text =
-        "the kernel gives up by itself (net.ipv4.tcp_orphan_retries is \(value(settings.orphanRetries))"
+        "the kernel gives up by itself (net.ipv4.tcp_orphan_retries is \(setting: settings.orphanRetries)"
       if settings.orphanRetries == 0 { advice.append(", which means 8") }
       advice.append("); ebb sockets --destroy --state fin-wait-1,closing,last-ack does at once")
-      findings.append(SocketFinding(kind: "not_draining", text: text, advice: advice))
+      findings.add("not_draining", text, advice)
     }
-    for port in ports where port.isFull && port.counts.total > 0 {
+    for place in ports.indices where ports[place].isFull && ports[place].counts.total > 0 {
+      let port = ports[place]
       var text: Text =
         "port \(port.port): \(Int(port.waiting), "connection") waiting to be accepted, where \(port.backlog ?? 0) may"
-      for culprit in SocketCulprit.find(holders, [port.inode]).prefix(1) {
-        text.append(contentsOf: "; \(culprit.name) (pid \(culprit.process)) listens")
-      }
-      findings.append(
-        SocketFinding(
-          kind: "listen_queue", text: text,
-          advice:
-            "new ones are dropped: the application accepts too slowly, or asks for too small a backlog in listen(2) (net.core.somaxconn is \(value(settings.maximumBacklog)))"
-        ))
+      appendListeners([port.inode], holders, &text, isBrief: true)
+      findings.add(
+        "listen_queue", text,
+        "new ones are dropped: the application accepts too slowly, or asks for too small a backlog in listen(2) (net.core.somaxconn is \(setting: settings.maximumBacklog))"
+      )
     }
     if let overflows = settings.listenOverflows, overflows > 0, isOfEverything {
-      findings.append(
-        SocketFinding(
-          kind: "listen_overflows",
-          text:
-            "\(Int(clamping: overflows), "time") since this network namespace was made, a client was turned away by a full accept queue",
-          advice:
-            "a larger backlog in listen(2), up to net.core.somaxconn (\(value(settings.maximumBacklog))), or more workers"
-        ))
+      findings.add(
+        "listen_overflows",
+        "\(Int(clamping: overflows), "time") since this network namespace was made, a client was turned away by a full accept queue",
+        "a larger backlog in listen(2), up to net.core.somaxconn (\(setting: settings.maximumBacklog)), or more workers"
+      )
     }
-    if let range = settings.ephemeralPorts {
-      let size = settings.ephemeralCount
-      for destination in destinations where destination.count * 10 >= size * 8 {
-        let least: StaticString = areDestinationsLeast ? "at least " : ""
-        findings.append(
-          SocketFinding(
-            kind: "ephemeral_ports",
-            text:
-              "\(least)\(destination.count) of \(size) ephemeral ports are used towards \(destination.peer), \(min(destination.count, destination.timeWaits)) in TIME_WAIT",
-            advice:
-              "keep connections open and use them again; net.ipv4.ip_local_port_range is \(range.lowerBound)-\(range.upperBound), net.ipv4.tcp_tw_reuse \(value(settings.timeWaitReuse))"
-          ))
-      }
-    }
-    timeWaitFinding(settings).map { findings.append($0) }
+    if let range = settings.ephemeralPorts { addFullDestinations(range, settings, to: &findings) }
+    addTimeWait(settings, to: &findings)
     return findings
   }
 
-  private func value(_ setting: UInt64?) -> Text { setting.map { "\($0)" } ?? "not readable" }
+  /// "; nginx (pid 7) listens, and 15 of 1024 descriptors open", of at most three; briefly, of one and without
+  /// its descriptors.
+  @inline(never)
+  private func appendListeners(
+    _ inodes: [UInt64], _ holders: [SocketHolder], _ text: inout Text, isBrief: Bool = false
+  ) {
+    append(inodes, holders, atMost: isBrief ? 1 : 3, &text) { (culprit, text) in
+      text.append(" listens")
+      if !isBrief { culprit.writeDescriptors(to: &text) }
+    }
+  }
+
+  /// "; nginx (pid 7)" and what `body` says of it, for those who hold these sockets: the ones with the most.
+  @inline(never)
+  private func append(
+    _ inodes: [UInt64], _ holders: [SocketHolder], atMost limit: Int, _ text: inout Text,
+    _ body: (SocketCulprit, inout Text) -> Void
+  ) {
+    var culprits = SocketCulprit.find(holders, inodes)
+    for _ in 0..<min(limit, culprits.count) {
+      var most = 0
+      for place in culprits.indices where culprits[place].sockets > culprits[most].sockets { most = place }
+      let culprit = culprits[most]
+      culprits[most].sockets = 0
+      text.append("; ")
+      text.append(culprit.name, culprit.process)
+      body(culprit, &text)
+    }
+  }
 
   /// " for 5s or more, the longest for 45s", as far as it is known.
+  @inline(never)
   private func append(_ overdue: Overdue, limit: Duration, _ text: inout Text) {
     if let longest = overdue.longest {
       text.append(
@@ -175,47 +198,56 @@ extension SocketSummary {
     }
   }
 
-  private func closeWaitFinding(_ holders: [SocketHolder], _ before: Int?) -> SocketFinding? {
-    if notClosed.count == 0 { return nil }
+  private func addCloseWait(_ holders: [SocketHolder], _ before: Int?, to findings: inout [SocketFinding]) {
     var text: Text = "\(notClosed.count, "connection") in CLOSE_WAIT"
     append(notClosed, limit: SocketSummary.closeLimit, &text)
-    if let before, all.count(.closeWait) > before {
-      text.append(contentsOf: ", \(all.count(.closeWait) - before) more than when the watch began")
-    }
+    let more = all.count(.closeWait) - (before ?? .max)
+    if more > 0 { text.append(contentsOf: ", \(more) more than when the watch began") }
     text.append(": the peer has closed, the application has not")
-    for culprit in SocketCulprit.find(holders, notClosedInodes).prefix(3) {
-      text.append(contentsOf: "; \(culprit.name) (pid \(culprit.process)) has \(culprit.sockets)")
-      if notClosedInodes.count < notClosed.count {
-        text.append(contentsOf: " of the first \(notClosedInodes.count)")
-      }
-      text.append(contentsOf: culprit.descriptors)
+    let known = notClosedInodes.count
+    append(notClosedInodes, holders, atMost: 3, &text) { (culprit, text) in
+      text.append(contentsOf: " has \(culprit.sockets)")
+      if known < notClosed.count { text.append(contentsOf: " of the first \(known)") }
+      culprit.writeDescriptors(to: &text)
     }
-    return SocketFinding(
-      kind: "close_wait", text: text,
-      advice:
-        "no setting of the kernel ends them: the application must close the socket when a read gives 0 (a leak, or a handler that hangs)"
+    findings.add(
+      "close_wait", text,
+      "no setting of the kernel ends them: the application must close the socket when a read gives 0 (a leak, or a handler that hangs)"
     )
   }
 
-  /// TIME_WAIT is normal. It is worth a word where it is most of what there is.
-  private func timeWaitFinding(_ settings: SocketSettings) -> SocketFinding? {
-    let count = all.count(.timeWait)
-    guard count >= 1000, count > all.count(.established) else { return nil }
-    let own = others.count(.timeWait)
-    var advice: Text
-    if own * 2 > count {
-      advice = "this side opens and closes them: keep connections to a peer open and use them again"
-    } else {
-      advice =
-        "this side serves and closes first: let clients keep connections open (keep-alive); a server that sets SO_REUSEADDR is not hindered"
+  private func addFullDestinations(
+    _ range: ClosedRange<UInt16>, _ settings: SocketSettings, to findings: inout [SocketFinding]
+  ) {
+    let size = settings.ephemeralCount
+    for place in destinations.indices where destinations[place].count * 10 >= size * 8 {
+      let destination = destinations[place]
+      let least: StaticString = areDestinationsLeast ? "at least " : ""
+      findings.add(
+        "ephemeral_ports",
+        "\(least)\(destination.count) of \(size) ephemeral ports are used towards \(destination.peer), \(min(destination.count, destination.timeWaits)) in TIME_WAIT",
+        "keep connections open and use them again; net.ipv4.ip_local_port_range is \(range.lowerBound)-\(range.upperBound), net.ipv4.tcp_tw_reuse \(setting: settings.timeWaitReuse)"
+      )
     }
+  }
+
+  /// TIME_WAIT is normal. It is worth a word where it is most of what there is.
+  private func addTimeWait(_ settings: SocketSettings, to findings: inout [SocketFinding]) {
+    let count = all.count(.timeWait)
+    guard count >= 1000, count > all.count(.established) else { return }
+    let isOwn = others.count(.timeWait) * 2 > count
+    var advice = Text()
+    advice.append(
+      isOwn
+        ? "this side opens and closes them: keep connections to a peer open and use them again"
+        : "this side serves and closes first: let clients keep connections open (keep-alive); a server that sets SO_REUSEADDR is not hindered"
+    )
     advice.append(
       contentsOf:
-        "; each lasts 60 s whatever net.ipv4.tcp_fin_timeout (\(value(settings.finTimeout))) says; at most net.ipv4.tcp_max_tw_buckets (\(value(settings.maximumTimeWaits)))"
+        "; each lasts 60 s whatever net.ipv4.tcp_fin_timeout (\(setting: settings.finTimeout)) says; at most net.ipv4.tcp_max_tw_buckets (\(setting: settings.maximumTimeWaits))"
     )
-    return SocketFinding(
-      kind: "time_wait", text: "\(count) connections in TIME_WAIT, kept by the side that closes first",
-      advice: advice)
+    findings.add(
+      "time_wait", "\(count) connections in TIME_WAIT, kept by the side that closes first", advice)
   }
 }
 

@@ -2,26 +2,26 @@ import Linux
 
 /// The table summed up as it streams by: by state, by listening port, by destination; and what is kept of the
 /// rows that mean trouble. Its memory is the same for ten sockets and for a million.
-public struct SocketSummary: SocketCollector, Sendable {
+public final class SocketSummary: SocketCollector {
   /// Counts by state.
   public struct Counts: Sendable {
     private var counts: InlineArray<14, Int> = .init(repeating: 0)
+    /// All of them.
+    public private(set) var total = 0
 
     /// How many sockets are in a state; the two kinds of SYN_RECV are one.
+    @inline(never)
     public func count(_ state: TCPState) -> Int {
       state == .synReceived
         ? counts[Int(TCPState.synReceived.rawValue)] + counts[Int(TCPState.newSynReceived.rawValue)]
         : counts[Int(state.rawValue)]
     }
 
-    /// All of them.
-    public var total: Int {
-      var sum = 0
-      for index in 0..<14 { sum += counts[index] }
-      return sum
+    @inline(never)
+    mutating func add(_ state: TCPState) {
+      counts[Int(state.rawValue)] += 1
+      total += 1
     }
-
-    mutating func add(_ state: TCPState) { counts[Int(state.rawValue)] += 1 }
   }
 
   /// A port that is listened on, and what its listeners' queues look like.
@@ -46,6 +46,7 @@ public struct SocketSummary: SocketCollector, Sendable {
     public private(set) var longest: Duration?
 
     /// Counts one, if it has been there for so long, or for a time that is not known; false where not.
+    @inline(never)
     fileprivate mutating func add(_ time: Duration?, limit: Duration) -> Bool {
       if let time {
         if time < limit { return false }
@@ -88,7 +89,7 @@ public struct SocketSummary: SocketCollector, Sendable {
   /// FIN_WAIT1, CLOSING and LAST_ACK whose peer has gone silent, and their bytes.
   public private(set) var stuck = LingerLook()
   /// Where a port is in `ports`, plus one; 0 is nowhere. One byte a port.
-  private var index: [UInt8]
+  private var index = [UInt8](repeating: 0, count: 65536)
 
   /// At most so many listening ports are told apart; more are summed up with the others.
   static var portLimit: Int { 255 }
@@ -105,25 +106,27 @@ public struct SocketSummary: SocketCollector, Sendable {
   /// whether their rows say how many may wait.
   public init(_ filter: SocketFilter, listeners: [TCPSocket], tellsBacklog: Bool = true) {
     self.filter = filter
-    index = [UInt8](repeating: 0, count: 65536)
-    for socket in listeners {
-      let port = Int(socket.local.port)
-      if index[port] == 0 {
-        if ports.count >= SocketSummary.portLimit { continue }
-        ports.append(Port(port: socket.local.port))
-        index[port] = UInt8(ports.count)
-      }
-      let place = Int(index[port]) - 1
-      if socket.receiveQueue > ports[place].waiting || ports[place].inode == 0 {
-        ports[place].waiting = socket.receiveQueue
-        ports[place].backlog = tellsBacklog ? socket.sendQueue : nil
-        ports[place].inode = socket.inode
-      }
+    super.init()
+    for index in listeners.indices { tellApart(listeners[index], tellsBacklog) }
+  }
+
+  private func tellApart(_ socket: TCPSocket, _ tellsBacklog: Bool) {
+    let port = Int(socket.local.port)
+    if index[port] == 0 {
+      if ports.count >= SocketSummary.portLimit { return }
+      ports.append(Port(port: socket.local.port))
+      index[port] = UInt8(ports.count)
+    }
+    let place = Int(index[port]) - 1
+    if socket.receiveQueue > ports[place].waiting || ports[place].inode == 0 {
+      ports[place].waiting = socket.receiveQueue
+      ports[place].backlog = tellsBacklog ? socket.sendQueue : nil
+      ports[place].inode = socket.inode
     }
   }
 
   /// Forgets all rows.
-  public mutating func restart() {
+  public override func restart() {
     all = Counts()
     others = Counts()
     for place in ports.indices { ports[place].counts = Counts() }
@@ -136,7 +139,7 @@ public struct SocketSummary: SocketCollector, Sendable {
   }
 
   /// Takes one row.
-  public mutating func take(_ socket: TCPSocket) {
+  public override func take(_ socket: TCPSocket) {
     guard filter.includes(socket) else { return }
     all.add(socket.state)
     let place = Int(index[Int(socket.local.port)])
@@ -173,7 +176,7 @@ public struct SocketSummary: SocketCollector, Sendable {
   }
 
   /// Takes over what a summary of the sockets in these states, with their histories, says of their times.
-  public mutating func judge(by other: SocketSummary) {
+  public func judge(by other: SocketSummary) {
     notClosed = other.notClosed
     notClosedInodes = other.notClosedInodes
     notAccepted = other.notAccepted
@@ -181,7 +184,7 @@ public struct SocketSummary: SocketCollector, Sendable {
 
   /// Counts a destination: exactly, while there are few; else by the rule of Misra and Gries, with which one
   /// that has more than a 256th of all sockets is never missed.
-  private mutating func count(_ peer: Endpoint, isTimeWait: Bool) {
+  private func count(_ peer: Endpoint, isTimeWait: Bool) {
     for place in destinations.indices where destinations[place].peer == peer {
       destinations[place].count += 1
       if isTimeWait { destinations[place].timeWaits += 1 }
@@ -192,7 +195,12 @@ public struct SocketSummary: SocketCollector, Sendable {
       return
     }
     areDestinationsLeast = true
-    for place in destinations.indices { destinations[place].count -= 1 }
-    destinations.removeAll { $0.count <= 0 }
+    var kept = 0
+    for place in destinations.indices where destinations[place].count > 1 {
+      destinations[kept] = destinations[place]
+      destinations[kept].count -= 1
+      kept += 1
+    }
+    while destinations.count > kept { destinations.removeLast() }
   }
 }

@@ -33,7 +33,7 @@ public struct Endpoint: Equatable, Sendable {
   public var isUnspecified: Bool { high == 0 && low == 0 }
 
   /// The IPv4 address in it: of its own, or mapped into IPv6 (::ffff:a.b.c.d).
-  public var ipv4: UInt32? {
+  @inline(never) public var ipv4: UInt32? {
     if !isIPv6 { return UInt32(truncatingIfNeeded: low) }
     return high == 0 && low >> 32 == 0xffff ? UInt32(truncatingIfNeeded: low) : nil
   }
@@ -55,7 +55,9 @@ extension Endpoint: TextRepresentable {
   }
 
   private static func write(ipv4 address: UInt32, to text: inout Text) {
-    for shift: UInt32 in [24, 16, 8, 0] {
+    var shift: UInt32 = 32
+    while shift > 0 {
+      shift -= 8
       text.append(address >> shift & 0xff)
       if shift > 0 { text.append(".") }
     }

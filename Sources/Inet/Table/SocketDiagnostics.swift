@@ -26,14 +26,7 @@ struct SocketDiagnostics {
   private var sequence: UInt32 = 0
 
   /// Opens a netlink socket. Fails where the kernel has none (gVisor) or a seccomp profile refuses it.
-  init() throws(Errno) {
-    descriptor = FileDescriptor(
-      try checked { socket(AF_NETLINK, clinux_socket_raw_cloexec(), NETLINK_SOCK_DIAG) })
-    // The kernel answers at once. Should it not, nobody waits for ever.
-    var limit = timeval(tv_sec: 2, tv_usec: 0)
-    _ = setsockopt(
-      descriptor.rawValue, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-  }
+  init() throws(Errno) { descriptor = try .openSocketDiagnostics() }
 
   /// A dialogue over a descriptor that is open already.
   init(_ descriptor: FileDescriptor) { self.descriptor = descriptor }
@@ -42,10 +35,11 @@ struct SocketDiagnostics {
 
   /// Dumps the rows of a query into a collector. A dump that the kernel marks as interrupted
   /// (NLM_F_DUMP_INTR) is taken again, at most three times; then it is ``Errno/wouldBlock``.
-  mutating func dump(_ query: SocketQuery, into collector: borrowing AnyCollector) throws(Errno) {
+  @inline(never)
+  mutating func dump(_ query: SocketQuery, into collector: SocketCollector) throws(Errno) {
     for _ in 0..<4 {
       sequence &+= 1
-      try request(query)
+      try descriptor.send(SocketDiagnostics.request(query, sequence: sequence))
       if try receive(into: collector) { return }
       collector.restart()
     }
@@ -72,14 +66,14 @@ struct SocketDiagnostics {
     body.idiag_ext = query.wantsHistory ? 1 << UInt8(INET_DIAG_INFO - 1) : 0
     var bytes: [UInt8] = []
     bytes.reserveCapacity(headers + attribute)
-    withUnsafeBytes(of: &header) { bytes.append(contentsOf: $0) }
-    withUnsafeBytes(of: &body) { bytes.append(contentsOf: $0) }
+    withUnsafeBytes(of: &header) { bytes.append(raw: $0) }
+    withUnsafeBytes(of: &body) { bytes.append(raw: $0) }
     if !program.isEmpty {
       var filter = rtattr()
       filter.rta_len = UInt16(truncatingIfNeeded: attribute)
       filter.rta_type = UInt16(INET_DIAG_REQ_BYTECODE)
-      withUnsafeBytes(of: &filter) { bytes.append(contentsOf: $0) }
-      bytes.append(contentsOf: program)
+      withUnsafeBytes(of: &filter) { bytes.append(raw: $0) }
+      program.withUnsafeBytes { bytes.append(raw: $0) }
     }
     return bytes
   }
@@ -89,14 +83,15 @@ struct SocketDiagnostics {
   /// and the last one to just behind the end (reject).
   static func portProgram(_ ports: [UInt16]) -> [UInt8] {
     var program: [UInt8] = []
-    func operation(_ code: Int, yes: UInt8, no: UInt16) {
+    @inline(never) func operation(_ code: Int, yes: UInt8, no: UInt16) {
       program.append(UInt8(code))
       program.append(yes)
       program.append(UInt8(no & 0xff))
       program.append(UInt8(no >> 8))
     }
-    for (index, port) in ports.enumerated() {
-      let rest = ports.count - 1 - index
+    var rest = ports.count
+    for port in ports {
+      rest -= 1
       operation(Int(INET_DIAG_BC_S_EQ), yes: 8, no: 12)
       operation(0, yes: 0, no: port)
       if rest > 0 { operation(Int(INET_DIAG_BC_JMP), yes: 4, no: UInt16(12 * rest)) }
@@ -104,31 +99,59 @@ struct SocketDiagnostics {
     return program
   }
 
-  private func request(_ query: SocketQuery) throws(Errno) {
-    let bytes = SocketDiagnostics.request(query, sequence: sequence)
-    let fd = descriptor.rawValue
-    _ = try bytes.withUnsafeBufferPointer { (buffer) throws(Errno) -> Int in
-      try checked { send(fd, buffer.baseAddress, buffer.count, 0) }
-    }
-  }
-
   /// Takes in datagrams until the dump's end; false when it was interrupted.
-  private func receive(into collector: borrowing AnyCollector) throws(Errno) -> Bool {
+  private func receive(into collector: SocketCollector) throws(Errno) -> Bool {
     // The kernel fills as much as the reader offers, up to 32 KiB.
     var buffer = [UInt8](repeating: 0, count: 32 * 1024)
     var reply = DumpReply(to: sequence)
-    while true {
-      let fd = descriptor.rawValue
+    while !reply.isComplete {
       try buffer.withUnsafeMutableBufferPointer { (buffer) throws(Errno) in
-        let count = try checked { recv(fd, buffer.baseAddress, buffer.count, Int32(MSG_TRUNC)) }
-        // With MSG_TRUNC the count is the datagram's own: more than the buffer means that some is lost.
-        guard count <= buffer.count else { throw .protocolError }
-        try reply.take(
-          UnsafeRawBufferPointer(start: buffer.baseAddress, count: count), into: collector)
+        let datagram = try descriptor.receive(into: UnsafeMutableRawBufferPointer(buffer))
+        try reply.take(datagram, into: collector)
       }
-      if reply.isComplete { return !reply.wasInterrupted }
     }
+    return !reply.wasInterrupted
   }
+}
+
+extension FileDescriptor {
+  /// Opens a netlink socket to the kernel's socket tables.
+  @inline(never)
+  static func openSocketDiagnostics() throws(Errno) -> FileDescriptor {
+    let descriptor = FileDescriptor(
+      try checked { socket(AF_NETLINK, clinux_socket_raw_cloexec(), NETLINK_SOCK_DIAG) })
+    // The kernel answers at once. Should it not, nobody waits for ever.
+    var limit = timeval(tv_sec: 2, tv_usec: 0)
+    _ = setsockopt(
+      descriptor.rawValue, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+    return descriptor
+  }
+
+  /// Sets an option that is a number, setsockopt(2).
+  @inline(never)
+  func set(_ level: Int32, _ option: Int32, _ value: Int32) throws(Errno) {
+    var value = value
+    _ = try checked { setsockopt(rawValue, level, option, &value, socklen_t(MemoryLayout<Int32>.size)) }
+  }
+
+  /// Sends a request whole, as write(2) does where there is one datagram.
+  func send(_ request: [UInt8]) throws(Errno) { try Text(bytes: request).write(to: self) }
+
+  /// The next datagram; one that is larger than the buffer, so that some of it is lost, is
+  /// ``Errno/protocolError``.
+  @inline(never)
+  func receive(into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> UnsafeRawBufferPointer {
+    // With MSG_TRUNC the count is the datagram's own.
+    let count = try checked { recv(rawValue, buffer.baseAddress, buffer.count, Int32(MSG_TRUNC)) }
+    guard count <= buffer.count else { throw .protocolError }
+    return UnsafeRawBufferPointer(start: buffer.baseAddress, count: count)
+  }
+}
+
+extension [UInt8] {
+  /// Appends the bytes of something that has its form from the kernel.
+  @inline(never)
+  mutating func append(raw bytes: UnsafeRawBufferPointer) { append(contentsOf: bytes) }
 }
 
 /// The reply to a dump as it arrives, datagram by datagram.
@@ -141,8 +164,8 @@ struct DumpReply {
   init(to sequence: UInt32) { self.sequence = sequence }
 
   /// Takes in one datagram. Throws the kernel's error, or ``Errno/protocolError`` where it makes no sense.
-  mutating func take(_ datagram: UnsafeRawBufferPointer, into collector: borrowing AnyCollector) throws(Errno)
-  {
+  @inline(never)
+  mutating func take(_ datagram: UnsafeRawBufferPointer, into collector: SocketCollector) throws(Errno) {
     // An empty datagram would be waited out for ever.
     guard !datagram.isEmpty else { throw .protocolError }
     var messages = NetlinkMessages(datagram)

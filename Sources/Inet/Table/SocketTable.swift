@@ -19,14 +19,13 @@ public struct SocketTable {
 
   /// Reads the rows of a query into a collector. Throws netlink's error where both ways fail; the collector
   /// then holds nothing that may be counted.
-  public mutating func read(_ query: SocketQuery, into collector: inout some SocketCollector) throws(Errno) {
-    try AnyCollector.lend(&collector) { (any) throws(Errno) in try read(query, any) }
-  }
-
-  private mutating func read(_ query: SocketQuery, _ collector: borrowing AnyCollector) throws(Errno) {
+  @inline(never)
+  public mutating func read(_ query: SocketQuery, into collector: SocketCollector) throws(Errno) {
+    var netlinkError = Errno.noSuchFile
     if source != .proc {
       do throws(Errno) {
-        try dump(query, into: collector)
+        if diagnostics == nil { diagnostics = try SocketDiagnostics() }
+        try diagnostics?.dump(query, into: collector)
         source = .netlink
         return
       } catch {
@@ -36,28 +35,9 @@ public struct SocketTable {
         collector.restart()
         // Netlink that has worked before is not given up for one failure.
         if source == .netlink { throw error }
-        try readProc(query, into: collector, otherwise: error)
-        return
+        netlinkError = error
       }
     }
-    try readProc(query, into: collector, otherwise: .noSuchFile)
-  }
-
-  /// Reads UDP sockets, from /proc/net: few have many of them, and udp_diag is a module that may be missing.
-  public func readUDP(_ query: SocketQuery, into collector: inout some SocketCollector) throws(Errno) {
-    try AnyCollector.lend(&collector) { (any) throws(Errno) in try ProcNetTCP.readUDP(query, into: any) }
-  }
-
-  private mutating func dump(_ query: SocketQuery, into collector: borrowing AnyCollector) throws(Errno) {
-    var diagnostics: SocketDiagnostics
-    if let open = self.diagnostics { diagnostics = open } else { diagnostics = try SocketDiagnostics() }
-    defer { self.diagnostics = diagnostics }
-    try diagnostics.dump(query, into: collector)
-  }
-
-  private mutating func readProc(
-    _ query: SocketQuery, into collector: borrowing AnyCollector, otherwise netlinkError: Errno
-  ) throws(Errno) {
     do throws(Errno) {
       try ProcNetTCP.read(query, into: collector)
       source = .proc
@@ -65,5 +45,10 @@ public struct SocketTable {
       collector.restart()
       throw error == .noSuchFile ? netlinkError : error
     }
+  }
+
+  /// Reads UDP sockets, from /proc/net: few have many of them, and udp_diag is a module that may be missing.
+  public func readUDP(_ query: SocketQuery, into collector: SocketCollector) throws(Errno) {
+    try ProcNetTCP.readUDP(query, into: collector)
   }
 }

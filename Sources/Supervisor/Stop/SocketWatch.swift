@@ -75,8 +75,8 @@ struct SocketWatch {
   /// descriptors tell whose a listener is, one that was there before is not the service's.
   mutating func noteListenersBefore() {
     guard ports.origin == nil else { return }
-    var listeners = Listeners()
-    try? table.read(Listeners.query(), into: &listeners)
+    let listeners = Listeners()
+    try? table.read(Listeners.query(), into: listeners)
     listenersBefore = listeners.sockets.map { $0.cookie }
   }
 
@@ -87,8 +87,8 @@ struct SocketWatch {
   /// service's processes, where they are known already.
   mutating func findPorts(of family: [ProcessRecord]? = nil) {
     guard ports.origin != .given else { return }
-    var listeners = Listeners()
-    guard (try? table.read(Listeners.query(), into: &listeners)) != nil else { return }
+    let listeners = Listeners()
+    guard (try? table.read(Listeners.query(), into: listeners)) != nil else { return }
     let others = listeners.sockets.filter { !excluded.contains($0.local.port) }
     if others.isEmpty { return }
     let found = ServicePorts.find(
@@ -101,8 +101,8 @@ struct SocketWatch {
   /// Which of the ports are listened on now; nil where the table cannot be read.
   mutating func listening() -> [TCPSocket]? {
     if ports.ports.isEmpty { return [] }
-    var listeners = Listeners()
-    guard (try? table.read(Listeners.query(ports: ports.ports), into: &listeners)) != nil else { return nil }
+    let listeners = Listeners()
+    guard (try? table.read(Listeners.query(ports: ports.ports), into: listeners)) != nil else { return nil }
     return listeners.sockets
   }
 
@@ -131,8 +131,8 @@ struct SocketWatch {
   /// What is going on at the service's ports now; empty where none is known or the table cannot be read.
   mutating func portTraffic() -> [PortTraffic] {
     if ports.ports.isEmpty { return [] }
-    var traffics = PortTraffics(ports: ports.ports)
-    guard (try? table.read(traffics.query, into: &traffics)) != nil else { return [] }
+    let traffics = PortTraffics(ports: ports.ports)
+    guard (try? table.read(traffics.query, into: traffics)) != nil else { return [] }
     return traffics.ports
   }
 
@@ -177,8 +177,8 @@ struct SocketWatch {
 
   /// The traffic so far, as the counter of the whole namespace tells, is the service's: nothing else listens there.
   mutating func hasNamespaceForItself() -> Bool {
-    var listeners = Listeners()
-    guard (try? table.read(Listeners.query(), into: &listeners)) != nil else { return false }
+    let listeners = Listeners()
+    guard (try? table.read(Listeners.query(), into: listeners)) != nil else { return false }
     return listeners.sockets.allSatisfy { socket in
       // 127.0.0.11 is Docker's own resolver in its networks.
       ports.ports.contains(socket.local.port) || excluded.contains(socket.local.port)
@@ -189,13 +189,10 @@ struct SocketWatch {
   /// Looks at what has arrived since this was asked before; nil where that cannot be told. `wantsRequests`:
   /// those on connections that were there before, too.
   mutating func lookAtArrivals(wantsRequests: Bool, at now: Duration) -> Arrivals? {
-    guard !ports.ports.isEmpty, var watch = arrivalWatch else {
+    guard !ports.ports.isEmpty, let watch = arrivalWatch else {
       arrived = nil
       return nil
     }
-    // The only reference, so that a table of thousands is not copied as it is written to.
-    arrivalWatch = nil
-    defer { arrivalWatch = watch }
     let accepted = AcceptedConnections.count
     // No new connection in the whole namespace: the table need not be read for them.
     let hasGrown = accepted == nil || accepted != lastAccepted
@@ -207,7 +204,7 @@ struct SocketWatch {
     } else {
       watch.beginLook(after: wantsRequests ? elapsed : nil)
       let query = ArrivalWatch.query(ports: ports.ports, wantsRequests: wantsRequests)
-      guard (try? table.read(query, into: &watch)) != nil else {
+      guard (try? table.read(query, into: watch)) != nil else {
         arrived = nil
         return nil
       }
@@ -281,13 +278,9 @@ struct SocketWatch {
 
   /// The same, with the reason where they cannot be read.
   mutating func trafficOrError() throws(Errno) -> Traffic {
-    let isFollowing = busyWatch != nil
-    var watch = busyWatch ?? BusyWatch(probePorts: probePorts)
-    // The only reference, so that a table of thousands is not copied as it is written to.
-    busyWatch = nil
-    defer { if isFollowing { busyWatch = watch } }
+    let watch = busyWatch ?? BusyWatch(probePorts: probePorts)
     watch.beginLook()
-    try table.read(BusyWatch.query(ports: ports.ports), into: &watch)
+    try table.read(BusyWatch.query(ports: ports.ports), into: watch)
     watch.endLook()
     return Traffic(connections: watch.connections, busy: watch.busy)
   }
@@ -307,9 +300,9 @@ struct SocketWatch {
   /// Looks at what the service has left to the kernel; nil where that cannot be read. Where no port is known
   /// (a service that ended before anybody asked), all those of our cgroup count, or of the namespace.
   mutating func lookAtLingering() -> LingerLook? {
-    var look = LingerLook(cgroup: ports.ports.isEmpty ? Cgroup.own : nil)
-    guard (try? table.read(LingerLook.query(ports: ports.ports), into: &look)) != nil else { return nil }
-    return look
+    let collector = LingerCollector(cgroup: ports.ports.isEmpty ? Cgroup.own : nil)
+    guard (try? table.read(LingerLook.query(ports: ports.ports), into: collector)) != nil else { return nil }
+    return collector.look
   }
 }
 
