@@ -58,3 +58,39 @@ public enum Action: Equatable, Sendable {
   /// Make the report and exit with this code.
   case finish(UInt8)
 }
+
+/// What is to be done about an event, in order: nothing, one thing, or two. No event asks for more, so there is
+/// no array to be made and thrown away.
+public struct Actions: Sequence, Sendable {
+  /// What comes first; nil where there is nothing to be done.
+  public let first: Action?
+  /// What comes after that.
+  public let second: Action?
+
+  /// These.
+  public init(_ first: Action?, _ second: Action? = nil) {
+    self.first = first
+    self.second = second
+  }
+
+  /// Nothing.
+  public static var none: Actions { Actions(nil) }
+
+  /// Each of them, in order.
+  public struct Iterator: IteratorProtocol {
+    var first: Action?
+    var second: Action?
+
+    /// The next one.
+    public mutating func next() -> Action? {
+      defer {
+        first = second
+        second = nil
+      }
+      return first
+    }
+  }
+
+  /// Goes through them.
+  public func makeIterator() -> Iterator { Iterator(first: first, second: second) }
+}

@@ -8,26 +8,33 @@ public struct Lifecycle: Sendable {
   /// The limits in force.
   public var plan: Plan
 
-  enum State: Equatable {
+  enum State: UInt8 {
     case starting
     case serving
     /// Serving on, while load balancers notice.
-    case lameDuck(end: Duration, nextLook: Duration)
+    case lameDuck
     /// The busy connections of this moment hold off the stop signal.
-    case finishing(end: Duration, nextLook: Duration)
+    case finishing
     case drained
     /// The stop signal is out; the main process lives.
     case stopping
     /// The main process is gone; descendants are not.
-    case clearing(next: Duration, sent: Sent, kill: Duration, giveUp: Duration)
-    case lingering(end: Duration, nextLook: Duration)
-    case done(UInt8)
+    case clearing
+    case lingering
+    case done
   }
 
   /// What the descendants have been sent.
-  enum Sent { case nothing, terminate, kill }
+  enum Sent: UInt8 { case nothing, terminate, kill }
 
   private(set) var state = State.starting
+  /// When the state is over at the latest: of the lame duck, of finishing, of clearing and of lingering.
+  private var end = Duration.zero
+  /// When there is something to do in it before: a look, or a signal to the descendants.
+  private var next = Duration.zero
+  /// When the descendants are killed, and what they have been sent: of clearing.
+  private var kill = Duration.zero
+  private var sent = Sent.nothing
   /// What the lame duck has seen of the traffic; nil where it takes its whole time, and before.
   public private(set) var quiet: Quiet?
   /// The lame duck ended because the traffic had gone quiet.
@@ -50,88 +57,77 @@ public struct Lifecycle: Sendable {
 
   /// Where the service is in its life.
   public var phase: Phase {
-    switch state {
-    case .starting: .starting
-    case .serving: .serving
-    case .lameDuck, .finishing: .draining
-    case .drained: .drained
-    case .stopping, .clearing: .stopping
-    case .lingering: .lingering
-    case .done: .done
+    @inline(never)
+    get {
+      switch state {
+      case .starting: .starting
+      case .serving: .serving
+      case .lameDuck, .finishing: .draining
+      case .drained: .drained
+      case .stopping, .clearing: .stopping
+      case .lingering: .lingering
+      case .done: .done
+      }
     }
   }
 
   /// Whether the stop signal is being held off by what is busy (a part of `draining`).
-  public var isFinishing: Bool {
-    if case .finishing = state { return true }
-    return false
-  }
+  public var isFinishing: Bool { state == .finishing }
 
   /// Whether the stop was asked for, by a drain request or signal. A service that ends by itself was not.
   public var isAsked: Bool { drainBegan != nil }
 
   /// Takes in what has happened, and says what is to be done about it, in order.
-  public mutating func handle(_ event: Event, at now: Duration) -> [Action] {
+  public mutating func handle(_ event: Event, at now: Duration) -> Actions {
     switch (state, event) {
     case (.starting, .ready):
       state = .serving
-      return []
+      return .none
     case (.starting, .drainSignal(let signal)), (.serving, .drainSignal(let signal)):
       return beginDrain(bySignal: signal, at: now)
     case (.starting, .drainRequest), (.serving, .drainRequest):
       return beginDrain(bySignal: nil, at: now)
-    case (.starting, .ended(let code)), (.serving, .ended(let code)):
-      return clear(code, at: now)
     case (.starting, .failed(let code)):
       return finish(code)
     case (.starting, .look), (.starting, .drainCommandEnded), (.starting, .childless), (.starting, .tick):
-      return []
+      return .none
     case (.serving, .ready), (.serving, .failed), (.serving, .look), (.serving, .drainCommandEnded),
       (.serving, .childless), (.serving, .tick):
-      return []
+      return .none
 
     case (.lameDuck, .drainSignal), (.finishing, .drainSignal):
-      return hurries(at: now) ? stop() : []
+      return hurries(at: now) ? stop() : .none
     case (.lameDuck, .drainRequest), (.finishing, .drainRequest):
-      return []
-    case (.lameDuck, .ended(let code)), (.finishing, .ended(let code)):
-      return clear(code, at: now)
-    case (.lameDuck, .drainCommandEnded):
-      drainCommandRuns = false
-      return []
-    case (.lameDuck(let end, _), .look(let look)):
-      guard now < end, let verdict = quiet?.take(look.arrivals, at: now) else { return [] }
+      return .none
+    case (.lameDuck, .look(let look)):
+      guard now < end, let verdict = quiet?.take(look.arrivals, at: now) else { return .none }
       switch verdict {
       case .quiet:
         hasGoneQuiet = true
         return waitForBusy(at: now)
-      case .lookAgain(let next):
-        state = .lameDuck(end: end, nextLook: min(end, max(next, now + plan.lookInterval)))
-        return []
+      case .lookAgain(let moment):
+        next = min(end, max(moment, now + plan.lookInterval))
+        return .none
       }
-    case (.lameDuck(let end, let nextLook), .tick):
+    case (.lameDuck, .tick):
       if now >= end { return waitForBusy(at: now) }
-      if now < nextLook { return [] }
-      state = .lameDuck(end: end, nextLook: end)
-      return [.look]
+      return look(at: now)
     case (.lameDuck, .ready), (.lameDuck, .failed), (.lameDuck, .childless):
-      return []
+      return .none
 
-    case (.finishing(let end, _), .look(let look)):
+    case (.finishing, .look(let look)):
       if now >= end || (look.busy == 0 && !drainCommandRuns) { return leave() }
-      state = .finishing(end: end, nextLook: now + plan.lookInterval)
-      return []
-    case (.finishing(let end, _), .drainCommandEnded):
+      next = now + plan.lookInterval
+      return .none
+    case (.finishing, .drainCommandEnded):
       drainCommandRuns = false
-      state = .finishing(end: end, nextLook: end)
-      return [.look]
-    case (.finishing(let end, let nextLook), .tick):
+      next = now
+      return look(at: now)
+    case (.finishing, .tick):
       if now >= end { return leave() }
-      if now < nextLook { return [] }
-      state = .finishing(end: end, nextLook: end)
-      return [.look]
+      return look(at: now)
     case (.finishing, .ready), (.finishing, .failed), (.finishing, .childless):
-      return []
+      return .none
 
     case (.drained, .drainSignal):
       onlyRequested = false
@@ -142,75 +138,75 @@ public struct Lifecycle: Sendable {
       // The grace may have run out while it served on.
       signalAfterRequest = now
       return clear(code, at: now)
-    case (.drained, .drainCommandEnded):
-      drainCommandRuns = false
-      return []
     case (.drained, .ready), (.drained, .drainRequest), (.drained, .failed), (.drained, .look),
       (.drained, .childless), (.drained, .tick):
-      return []
+      return .none
 
     case (.stopping, .drainSignal(let signal)):
-      return hurries(at: now) ? [.forward(signal)] : []
-    case (.stopping, .ended(let code)):
-      return clear(code, at: now)
+      return hurries(at: now) ? Actions(.forward(signal)) : .none
     case (.stopping, .tick):
       if let kill = killTime, now >= kill, !killedAll {
         killedAll = true
-        return [.killAll]
+        return Actions(.killAll)
       }
       if let end = graceEnd, now >= end - giveUpMargin { return finish(128 + 9) }
-      return []
-    case (.stopping, .drainCommandEnded):
-      drainCommandRuns = false
-      return []
+      return .none
     case (.stopping, .ready), (.stopping, .drainRequest), (.stopping, .failed), (.stopping, .look),
       (.stopping, .childless):
-      return []
+      return .none
 
+    case (.lameDuck, .drainCommandEnded), (.drained, .drainCommandEnded), (.stopping, .drainCommandEnded):
+      drainCommandRuns = false
+      return .none
+    case (.starting, .ended(let code)), (.serving, .ended(let code)), (.lameDuck, .ended(let code)),
+      (.finishing, .ended(let code)), (.stopping, .ended(let code)):
+      return clear(code, at: now)
     case (.starting, .signal(let signal)), (.serving, .signal(let signal)), (.lameDuck, .signal(let signal)),
       (.finishing, .signal(let signal)), (.drained, .signal(let signal)), (.stopping, .signal(let signal)):
-      return [.forward(signal)]
+      return Actions(.forward(signal))
 
     case (.clearing, .childless):
       return linger(at: now)
-    case (.clearing(let next, let sent, let kill, let giveUp), .tick):
-      if now < next { return [] }
+    case (.clearing, .tick):
+      if now < next { return .none }
       if now >= kill {
-        if sent == .kill && now >= giveUp { return linger(at: now) }
+        if sent == .kill && now >= end { return linger(at: now) }
         // However late this tick comes: nothing is given up before it has been killed.
-        let giveUp = sent == .kill ? giveUp : max(giveUp, limited(now + plan.reapMax))
-        state = .clearing(next: min(now + plan.killInterval, giveUp), sent: .kill, kill: kill, giveUp: giveUp)
-        return [.killDescendants]
+        if sent != .kill { end = max(end, limited(now + plan.reapMax)) }
+        next = min(now + plan.killInterval, end)
+        sent = .kill
+        return Actions(.killDescendants)
       }
-      state = .clearing(next: kill, sent: .terminate, kill: kill, giveUp: giveUp)
-      return sent == .nothing ? [.terminateDescendants] : []
-    case (.clearing(_, let sent, let kill, let giveUp), .drainSignal):
+      next = kill
+      if sent != .nothing { return .none }
+      sent = .terminate
+      return Actions(.terminateDescendants)
+    case (.clearing, .drainSignal):
       if hurries(at: now) {
-        let giveUp = min(giveUp, limited(now + plan.reapMax))
-        state = .clearing(next: now, sent: sent, kill: min(kill, now), giveUp: giveUp)
+        next = now
+        kill = min(kill, now)
+        end = min(end, limited(now + plan.reapMax))
       }
-      return []
+      return .none
     case (.clearing, .ready), (.clearing, .drainRequest), (.clearing, .signal), (.clearing, .ended),
       (.clearing, .failed), (.clearing, .look), (.clearing, .drainCommandEnded):
-      return []
+      return .none
 
-    case (.lingering(let end, _), .look(let look)):
+    case (.lingering, .look(let look)):
       if now >= end || look.lingering == 0 { return finish(exitCode) }
-      state = .lingering(end: end, nextLook: now + plan.lookInterval)
-      return []
-    case (.lingering(let end, let nextLook), .tick):
+      next = now + plan.lookInterval
+      return .none
+    case (.lingering, .tick):
       if now >= end { return finish(exitCode) }
-      if now < nextLook { return [] }
-      state = .lingering(end: end, nextLook: end)
-      return [.look]
+      return look(at: now)
     case (.lingering, .drainSignal):
-      return hurries(at: now) ? finish(exitCode) : []
+      return hurries(at: now) ? finish(exitCode) : .none
     case (.lingering, .ready), (.lingering, .drainRequest), (.lingering, .signal), (.lingering, .ended),
       (.lingering, .failed), (.lingering, .drainCommandEnded), (.lingering, .childless):
-      return []
+      return .none
 
     case (.done, _):
-      return []
+      return .none
     }
   }
 
@@ -220,14 +216,11 @@ public struct Lifecycle: Sendable {
     switch state {
     case .starting, .serving, .drained, .done:
       return nil
-    case .lameDuck(let end, let nextLook), .finishing(let end, let nextLook),
-      .lingering(let end, let nextLook):
-      return min(end, nextLook)
+    case .lameDuck, .finishing, .clearing, .lingering:
+      return min(end, next)
     case .stopping:
       guard let end = graceEnd, let kill = killTime else { return nil }
       return killedAll ? end - giveUpMargin : kill
-    case .clearing(let next, _, _, let giveUp):
-      return min(next, giveUp)
     }
   }
 
@@ -262,24 +255,26 @@ public struct Lifecycle: Sendable {
 
   // MARK: - From state to state
 
-  private mutating func beginDrain(bySignal signal: SignalNumber?, at now: Duration) -> [Action] {
+  @inline(never)
+  private mutating func beginDrain(bySignal signal: SignalNumber?, at now: Duration) -> Actions {
     drainBegan = now
     onlyRequested = signal == nil
     if signal != nil { lastDrainSignal = now }
     drainCommandRuns = plan.hasDrainCommand
-    if plan.lameDuck > .zero {
-      let end = limitedBeforeStop(now + plan.lameDuck)
-      quiet = plan.quietChance.map {
-        Quiet(began: now, longest: end - now, chance: $0, gap: plan.gap)
-      }
-      state = .lameDuck(end: end, nextLook: quiet == nil ? end : min(end, now + Quiet.interval))
-      return [.beginDrain]
+    if plan.lameDuck <= .zero { return Actions(.beginDrain, waitForBusy(at: now).first) }
+    state = .lameDuck
+    end = limitedBeforeStop(now + plan.lameDuck)
+    next = end
+    if let chance = plan.quietChance {
+      quiet = Quiet(began: now, longest: end - now, chance: chance, gap: plan.gap)
+      next = min(end, now + Quiet.interval)
     }
-    return [.beginDrain] + waitForBusy(at: now)
+    return Actions(.beginDrain)
   }
 
   /// A drain signal after the first: true when it says hurry. One that comes while only a request is known
   /// joins the drain, and asks for the stop at its end.
+  @inline(never)
   private mutating func hurries(at now: Duration) -> Bool {
     if onlyRequested {
       onlyRequested = false
@@ -292,46 +287,62 @@ public struct Lifecycle: Sendable {
     return true
   }
 
-  private mutating func waitForBusy(at now: Duration) -> [Action] {
-    let end = limitedBeforeStop(now + plan.busyMax)
-    state = .finishing(end: end, nextLook: end)
-    return [.look]
+  /// A look, if it is time for one; the next is named when it has been taken.
+  private mutating func look(at now: Duration) -> Actions {
+    if now < next { return .none }
+    next = end
+    return Actions(.look)
   }
 
-  private mutating func leave() -> [Action] {
+  @inline(never)
+  private mutating func waitForBusy(at now: Duration) -> Actions {
+    state = .finishing
+    end = limitedBeforeStop(now + plan.busyMax)
+    next = end
+    return Actions(.look)
+  }
+
+  private mutating func leave() -> Actions {
     if onlyRequested {
       state = .drained
-      return []
+      return .none
     }
     return stop()
   }
 
-  private mutating func stop() -> [Action] {
+  private mutating func stop() -> Actions {
     state = .stopping
-    return [.stop]
+    return Actions(.stop)
   }
 
   /// The main process is gone. Its descendants are asked to end at the next tick, at once, unless the word
   /// that there are none comes first.
-  private mutating func clear(_ code: UInt8, at now: Duration) -> [Action] {
+  @inline(never)
+  private mutating func clear(_ code: UInt8, at now: Duration) -> Actions {
     exitCode = code
     if !plan.endsDescendants { return linger(at: now) }
-    let kill = killTime ?? now + plan.descendantsMax
-    let end = min(kill, now + (isAsked ? plan.descendantsMax : plan.unaskedMax))
-    state = .clearing(next: now, sent: .nothing, kill: end, giveUp: limited(end + plan.reapMax))
-    return []
+    let latest = killTime ?? now + plan.descendantsMax
+    state = .clearing
+    next = now
+    sent = .nothing
+    kill = min(latest, now + (isAsked ? plan.descendantsMax : plan.unaskedMax))
+    end = limited(kill + plan.reapMax)
+    return .none
   }
 
-  private mutating func linger(at now: Duration) -> [Action] {
+  @inline(never)
+  private mutating func linger(at now: Duration) -> Actions {
     let longest = isAsked ? plan.lingerMax : min(plan.lingerMax, plan.unaskedMax)
     if longest <= .zero { return finish(exitCode) }
-    let end = limited(now + longest)
-    state = .lingering(end: end, nextLook: end)
-    return [.look]
+    state = .lingering
+    end = limited(now + longest)
+    next = end
+    return Actions(.look)
   }
 
-  private mutating func finish(_ code: UInt8) -> [Action] {
-    state = .done(code)
-    return [.finish(code)]
+  @inline(never)
+  private mutating func finish(_ code: UInt8) -> Actions {
+    state = .done
+    return Actions(.finish(code))
   }
 }

@@ -42,7 +42,8 @@ public struct UnixSocket {
     }
   }
 
-  private init(accepted: FileDescriptor) { descriptor = accepted }
+  /// A connection that was taken by others.
+  public init(accepted: FileDescriptor) { descriptor = accepted }
 
   /// How long a send or receive may take, socket(7) SO_RCVTIMEO.
   public func setLimit(_ limit: Duration) {

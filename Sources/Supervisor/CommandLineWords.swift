@@ -7,29 +7,33 @@ public enum CommandLineWords {
   /// quote is not closed.
   public static func split(_ line: [UInt8]) -> [[UInt8]]? {
     var words: [[UInt8]] = []
-    var word: [UInt8]?
-    var quote: UInt8?
+    var word: [UInt8] = []
+    /// There is a word, though it may be empty.
+    var isWord = false
+    var quote: UInt8 = 0
     var isEscaped = false
     for byte in line {
-      if isEscaped {
-        word = (word ?? []) + [byte]
-        isEscaped = false
-      } else if byte == UInt8(ascii: "\\") && quote != UInt8(ascii: "'") {
+      let isQuote = byte == UInt8(ascii: "'") || byte == UInt8(ascii: "\"")
+      let isBlank = byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") || byte == UInt8(ascii: "\n")
+      if !isEscaped && byte == UInt8(ascii: "\\") && quote != UInt8(ascii: "'") {
         isEscaped = true
-      } else if let open = quote {
-        if byte == open { quote = nil } else { word = (word ?? []) + [byte] }
-      } else if byte == UInt8(ascii: "'") || byte == UInt8(ascii: "\"") {
+      } else if !isEscaped && quote != 0 && byte == quote {
+        quote = 0
+      } else if !isEscaped && quote == 0 && isQuote {
         quote = byte
-        word = word ?? []
-      } else if byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") || byte == UInt8(ascii: "\n") {
-        if let finished = word { words.append(finished) }
-        word = nil
+        isWord = true
+      } else if !isEscaped && quote == 0 && isBlank {
+        if isWord { words.append(word) }
+        word = []
+        isWord = false
       } else {
-        word = (word ?? []) + [byte]
+        word.append(byte)
+        isWord = true
+        isEscaped = false
       }
     }
-    if quote != nil || isEscaped { return nil }
-    if let finished = word { words.append(finished) }
+    if quote != 0 || isEscaped { return nil }
+    if isWord { words.append(word) }
     return words
   }
 }

@@ -3,7 +3,9 @@ import Lifecycle
 import Linux
 
 /// What the user wants of `ebb run`: one property an option, as the README's table has them.
-public struct Configuration {
+///
+/// Made once, and held by all who need it: it is too large to be copied.
+public final class Configuration {
   /// The program and its arguments: an argv, its last element nil.
   public var arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
   /// `--ports`: TCP ports; empty where they are to be found.
@@ -93,8 +95,8 @@ enum Platform {
 
   /// Whether a line of mountinfo is that of a mount at this path.
   static func isMount(_ path: StaticString, _ line: UnsafeRawBufferPointer) -> Bool {
-    let fields = line.split(separator: UInt8(ascii: " "), maxSplits: 5)
-    return fields.count > 4 && Array(fields[4]) == path
+    let fields = Array(line).pieces(separatedBy: UInt8(ascii: " "))
+    return fields.count > 4 && fields[4] == path
   }
 
   /// `--lame-duck-max` where it is not given: endpoints need time to be taken out of rotation in Kubernetes;

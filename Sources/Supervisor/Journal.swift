@@ -21,72 +21,124 @@ public enum Verbosity: UInt8, Comparable, Sendable {
   public static func < (left: Verbosity, right: Verbosity) -> Bool { left.rawValue < right.rawValue }
 }
 
-/// A fact of a line, as a JSON field.
-struct Field {
-  enum Value {
-    case number(Int64)
-    case text([UInt8])
-    case word(StaticString)
-    case seconds(Duration)
-    case flag(Bool)
-    case numbers([UInt16])
-    case null
+/// The facts of a line, of a report or of a status, as they stand in a JSON object: `"pid":7,"seconds":2.957`.
+///
+/// What is not known is null, and so is given as nil.
+struct Facts {
+  private(set) var text = Text()
+
+  /// A whole number.
+  mutating func add(_ name: StaticString, _ number: some BinaryInteger) {
+    add(name, number: Int64(truncatingIfNeeded: number))
   }
 
-  let name: StaticString
-  let value: Value
-
-  init(_ name: StaticString, _ value: Value) {
-    self.name = name
-    self.value = value
+  /// A whole number.
+  @inline(never)
+  mutating func add(_ name: StaticString, number: Int64?) {
+    begin(name)
+    if let number { text.append(number) } else { text.append("null") }
   }
 
-  init(_ name: StaticString, _ number: some BinaryInteger) {
-    self.init(name, .number(Int64(truncatingIfNeeded: number)))
+  /// A time in seconds.
+  @inline(never)
+  mutating func add(_ name: StaticString, seconds: Duration?) {
+    begin(name)
+    if let seconds { text.append(milliseconds: seconds) } else { text.append("null") }
   }
 
-  init(_ name: StaticString, _ signal: Signal) {
-    let text: Text = "\(signal)"
-    self.init(name, .text(text.bytes))
+  /// Yes or no.
+  @inline(never)
+  mutating func add(_ name: StaticString, flag: Bool?) {
+    begin(name)
+    text.append(flag.map { $0 ? "true" : "false" } ?? "null")
   }
+
+  /// Bytes, whatever they are.
+  @inline(never)
+  mutating func add(_ name: StaticString, text bytes: [UInt8]?) {
+    begin(name)
+    if let bytes { text.append(jsonString: bytes) } else { text.append("null") }
+  }
+
+  /// A word of ours.
+  @inline(never)
+  mutating func add(_ name: StaticString, word: StaticString) {
+    add(name, text: Text(stringLiteral: word).bytes)
+  }
+
+  /// A signal.
+  @inline(never)
+  mutating func add(_ name: StaticString, _ signal: Signal?) {
+    add(name, text: signal.map { signal -> Text in "\(signal)" }?.bytes)
+  }
+
+  /// Several numbers.
+  @inline(never)
+  mutating func add(_ name: StaticString, numbers: [UInt16]) {
+    open(name, "[")
+    for number in numbers {
+      separate()
+      text.append(number)
+    }
+    text.append("]")
+  }
+
+  /// Others.
+  @inline(never)
+  mutating func add(_ others: Facts) {
+    if others.text.isEmpty { return }
+    separate()
+    text.append(contentsOf: others.text)
+  }
+
+  /// Begins an array or an object under a name.
+  @inline(never)
+  mutating func open(_ name: StaticString, _ bracket: StaticString) {
+    begin(name)
+    text.append(bracket)
+  }
+
+  /// Begins an object within an array.
+  @inline(never)
+  mutating func openObject() {
+    separate()
+    text.append("{")
+  }
+
+  /// Ends an array or an object.
+  mutating func close(_ bracket: StaticString) { text.append(bracket) }
 
   @inline(never)
-  func write(to text: inout Text) {
+  private mutating func begin(_ name: StaticString) {
+    separate()
     text.append("\"")
     text.append(name)
     text.append("\":")
-    writeValue(to: &text)
   }
 
-  /// The value alone.
+  /// A comma, but for what comes first.
   @inline(never)
-  func writeValue(to text: inout Text) {
-    switch value {
-    case .number(let number): text.append(number)
-    case .text(let bytes): text.append(jsonString: bytes)
-    case .word(let word): word.withUTF8Buffer { text.append(jsonString: Array($0)) }
-    case .seconds(let duration):
-      let milliseconds = max(0, duration.inMilliseconds)
-      text.append(milliseconds / 1000)
-      text.append(".")
-      text.append(digitsOf: UInt64(milliseconds % 1000), atLeast: 3)
-    case .flag(let flag): text.append(flag ? "true" : "false")
-    case .numbers(let numbers):
-      text.append("[")
-      for (index, number) in numbers.enumerated() {
-        if index > 0 { text.append(",") }
-        text.append(number)
-      }
-      text.append("]")
-    case .null: text.append("null")
-    }
+  private mutating func separate() {
+    guard let last = text.bytes.last, last != UInt8(ascii: "["), last != UInt8(ascii: "{") else { return }
+    text.append(",")
+  }
+}
+
+extension Text {
+  /// Adds a time in seconds with three decimals, as programs read it: "2.957".
+  @inline(never)
+  mutating func append(milliseconds time: Duration) {
+    let milliseconds = max(0, time.inMilliseconds)
+    append(milliseconds / 1000)
+    append(".")
+    append(digitsOf: UInt64(milliseconds % 1000), atLeast: 3)
   }
 }
 
 /// ebb's own lines on stderr. Writing one never blocks: PID 1 must not hang because nobody reads the log. A
 /// line that does not fit waits for the next one in a small buffer; what does not fit there is dropped, and
 /// the number of dropped lines is said once there is room.
-struct Journal {
+final class Journal {
   private let format: LogFormat
   private let verbosity: Verbosity
   private var waiting: [UInt8] = []
@@ -103,35 +155,35 @@ struct Journal {
 
   /// Writes a line: what happened in a word, the same said to a person, and the facts of it.
   @inline(never)
-  mutating func write(_ level: Verbosity, _ event: StaticString, _ text: Text, _ fields: [Field] = []) {
-    if writes(level) { append(line(event, text, fields)) }
+  func write(
+    _ level: Verbosity, _ event: StaticString, _ text: consuming Text, _ facts: consuming Facts = Facts()
+  ) {
+    if writes(level) { append(line(event, text, facts)) }
   }
 
   /// The line as it is written, its newline included.
-  func line(_ event: StaticString, _ text: Text, _ fields: [Field]) -> Text {
+  @inline(never)
+  func line(_ event: StaticString, _ text: Text, _ facts: Facts) -> Text {
     if format == .text { return "ebb: \(text)\n" }
-    var line: Text = "{\"time\":"
-    Field("", .seconds(.milliseconds(WallClock.millisecondsSinceEpoch))).writeValue(to: &line)
-    line.append(",\"event\":\"")
-    line.append(event)
-    line.append("\",\"message\":")
-    line.append(jsonString: text.bytes)
-    for field in fields {
-      line.append(",")
-      field.write(to: &line)
-    }
-    line.append("}\n")
-    return line
+    var line = Facts()
+    line.openObject()
+    line.add("time", seconds: .milliseconds(WallClock.millisecondsSinceEpoch))
+    line.add("event", word: event)
+    line.add("message", text: text.bytes)
+    line.add(facts)
+    line.close("}\n")
+    return line.text
   }
 
   @inline(never)
-  private mutating func append(_ line: Text) {
+  private func append(_ line: consuming Text) {
     flush()
     if dropped > 0 && waiting.isEmpty {
       let count = dropped
       dropped = 0
-      append(
-        self.line("dropped", "\(count, "line") of this log could not be written", [Field("lines", count)]))
+      var facts = Facts()
+      facts.add("lines", count)
+      append(self.line("dropped", "\(count, "line") of this log could not be written", facts))
     }
     if waiting.count + line.bytes.count > Journal.waitingLimit {
       dropped += 1
@@ -142,7 +194,7 @@ struct Journal {
   }
 
   /// Writes what waits, as far as it goes without waiting.
-  mutating func flush() {
+  func flush() {
     while !waiting.isEmpty {
       let count = waiting.withUnsafeBufferPointer { (buffer) -> Int in
         // A pipe takes up to 4,096 bytes whole or not at all, pipe(7).

@@ -8,7 +8,7 @@ struct LaunchFailure {
   let exitCode: UInt8
 
   init(_ error: Errno, program: CString) {
-    let hasSlash = program.bytes.contains(UInt8(ascii: "/"))
+    let hasSlash = program.bytes.position(of: UInt8(ascii: "/")) != nil
     if error == .noSuchFile || error == .notDirectory {
       if program.count == 0 {
         text = "the command is an empty word"
@@ -36,12 +36,13 @@ struct LaunchFailure {
   /// Whether a folder of PATH has a file of this name. An empty item is the current folder.
   private static func isInPath(_ program: CString) -> Bool {
     guard let path = environmentVariable(CString("PATH")) else { return false }
-    return path.bytes.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false).contains {
-      folder in
-      (folder.isEmpty ? program.bytes : folder + [UInt8(ascii: "/")] + program.bytes).withCString {
-        File.exists($0)
-      }
+    for folder in path.bytes.pieces(separatedBy: UInt8(ascii: ":")) {
+      var file = folder
+      if !file.isEmpty { file.append(UInt8(ascii: "/")) }
+      file += program.bytes
+      if file.withCString({ File.exists($0) }) { return true }
     }
+    return false
   }
 }
 

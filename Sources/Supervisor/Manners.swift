@@ -55,7 +55,7 @@ public struct Manners: Sendable {
 
 extension Configuration {
   /// Before the launch: what ebb does to itself, and what it has to say about it.
-  func prepareItself(_ journal: inout Journal) throws(Errno) {
+  func prepareItself(_ journal: Journal) throws(Errno) {
     if let signal = parentDeathSignal { try ProcessControl.setParentDeathSignal(signal) }
     // PID 1 is what orphans go to anyway.
     if ProcessID.own.rawValue != 1 {

@@ -2,9 +2,9 @@ import CLinux
 import Linux
 
 /// The main process: launched, signalled, and followed until it is reaped.
-struct Service {
+final class Service {
   /// The main process.
-  private(set) var process: ProcessID
+  private(set) var process = ProcessID(0)
   /// The process that was launched, where it has named another as the main one and has not been reaped.
   private var former: ProcessID?
   /// What /proc said of that other one. It need not be a child of ours: its end may be its parent's to know, and
@@ -22,16 +22,23 @@ struct Service {
   private let terminal: Terminal?
   private var launch: Launch?
 
-  /// Launches it, in a session of its own where there is no controlling terminal (the scheduler's autogroup
-  /// then runs it as soon as a signal wakes it: 10 µs instead of 25), else in a process group of its own,
-  /// which gets the terminal if we had it.
-  init(_ configuration: Configuration, signalMask: SignalSet, ignoresChildSignal: Bool) throws(Errno) {
+  /// One that is not launched yet.
+  init(_ configuration: Configuration) {
     let manners = configuration.manners
     let keepsTerminal = manners.placement == nil || manners.placement == .group
     terminal = keepsTerminal ? Terminal.controlling : nil
     isOrphanedGroup = manners.placement == nil && terminal == nil
     jobControl = manners.jobControl
     signalsGroup = configuration.signalsGroup
+  }
+
+  /// Launches it, in a session of its own where there is no controlling terminal (the scheduler's autogroup
+  /// then runs it as soon as a signal wakes it: 10 µs instead of 25), else in a process group of its own,
+  /// which gets the terminal if we had it.
+  func launch(
+    _ configuration: Configuration, signalMask: SignalSet, ignoresChildSignal: Bool
+  ) throws(Errno) {
+    let manners = configuration.manners
     let handedOver = terminal.flatMap { $0.isOurs ? $0.descriptor : nil }
     var mask = manners.resetsSignals ? SignalSet.empty : signalMask
     mask.rawValue |= manners.blockedSignals.rawValue
@@ -48,13 +55,13 @@ struct Service {
   var launchReport: FileDescriptor? { launch?.report }
 
   /// Why it could not be executed; nil when it runs.
-  mutating func takeLaunchOutcome() -> Errno? {
+  func takeLaunchOutcome() -> Errno? {
     defer { launch = nil }
     return launch?.outcome()
   }
 
   /// Sends it a signal, or its whole group where the user wants that.
-  mutating func send(_ signal: Signal) {
+  func send(_ signal: Signal) {
     guard isAlive else { return }
     if let named, !named.isCurrent, let former {
       // The one that was named is gone, and only its parent was told: the launched one is the main one again.
@@ -84,19 +91,19 @@ struct Service {
   }
 
   /// Sends it the signal that has it end, and wakes it if it is suspended: it would not see it otherwise.
-  mutating func stop(_ signal: Signal) {
+  func stop(_ signal: Signal) {
     send(signal)
     if isStopped { send(.continue) }
   }
 
   /// Takes in that it has been stopped or continued.
-  mutating func note(isStopped: Bool) { self.isStopped = isStopped }
+  func note(isStopped: Bool) { self.isStopped = isStopped }
 
   /// Takes in that it has been reaped: from here on its number may be another's.
-  mutating func noteReaped() { isAlive = false }
+  func noteReaped() { isAlive = false }
 
   /// Takes another process of the service as the main one, MAINPID= of sd_notify(3).
-  mutating func adopt(_ record: ProcessRecord) {
+  func adopt(_ record: ProcessRecord) {
     if former == nil && named == nil { former = process }
     process = record.process
     named = record
@@ -104,7 +111,7 @@ struct Service {
 
   /// Takes in that a process has been reaped; true where it was the launched one, which had named another.
   /// With the other gone too (its parent reaped it, so nobody told us), the service has ended.
-  mutating func noteFormerReaped(_ process: ProcessID, _ status: ExitStatus) -> Bool {
+  func noteFormerReaped(_ process: ProcessID, _ status: ExitStatus) -> Bool {
     guard process == former else { return false }
     former = nil
     formerStatus = status
@@ -119,7 +126,7 @@ struct Service {
   ///
   /// But a service that wanted the terminal (SIGTTIN, SIGTTOU) while ebb has it gets it: a shell's `fg` of a job
   /// that runs in the background puts it into the foreground without a word.
-  mutating func suspendAlong(for signal: Signal) {
+  func suspendAlong(for signal: Signal) {
     guard jobControl == .withService else { return }
     if let terminal, signal == .terminalInput || signal == .terminalOutput, terminal.isOurs {
       terminal.setForeground(process)

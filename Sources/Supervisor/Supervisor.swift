@@ -16,10 +16,10 @@ public final class Supervisor {
   let signals: SignalDescriptor
   let timer: TimerDescriptor
   let poll: EventPoll
-  var journal: Journal
+  let journal: Journal
   var lifecycle: Lifecycle
-  var sockets: SocketWatch
-  var service: Service
+  let sockets: SocketWatch
+  let service: Service
   var drainCommand: Command?
   var exitCode: UInt8?
 
@@ -51,10 +51,10 @@ public final class Supervisor {
   var forwardedJobStop = false
 
   // What is asked.
-  var control: ControlServer?
-  var http: HTTPServer?
+  let control: ControlServer
+  let http: HTTPServer
   var httpIsPaused = false
-  var readiness: Readiness
+  let readiness: Readiness
   var phaseSince: Duration
   var toldPhase = Phase.starting
   /// What has happened and the machine has not been told yet; the first one is being told.
@@ -64,55 +64,62 @@ public final class Supervisor {
 
   /// Runs a service and gives back the code to exit with.
   public static func run(_ configuration: Configuration) -> UInt8 {
-    let signalMask = SignalSet.blockAll()
-    let ignoresChildSignal = ProcessControl.watchChildren()
-    var journal = Journal(format: configuration.logFormat, verbosity: configuration.verbosity)
+    let journal = Journal(format: configuration.logFormat, verbosity: configuration.verbosity)
     do throws(Errno) {
-      let supervisor = try Supervisor(configuration, signalMask, ignoresChildSignal, journal)
+      let supervisor = try Supervisor(configuration, journal)
+      try supervisor.launch()
       return supervisor.loop()
     } catch {
-      journal.write(
-        .problems, "failed", "cannot start \(configuration.program): \(error)",
-        [Field("exit", 125), Field("errno", error.rawValue)])
+      var facts = Facts()
+      facts.add("exit", 125)
+      facts.add("errno", error.rawValue)
+      journal.write(.problems, "failed", "cannot start \(configuration.program): \(error)", facts)
       return 125
     }
   }
 
-  private init(
-    _ configuration: Configuration, _ signalMask: SignalSet, _ ignoresChildSignal: Bool, _ journal: Journal
-  ) throws(Errno) {
-    var journal = journal
-    try configuration.prepareItself(&journal)
+  private init(_ configuration: Configuration, _ journal: Journal) throws(Errno) {
+    signalMask = SignalSet.blockAll()
+    ignoresChildSignal = ProcessControl.watchChildren()
+    try configuration.prepareItself(journal)
+    let signals = try SignalDescriptor()
+    let timer = try TimerDescriptor()
+    let poll = try EventPoll()
     self.configuration = configuration
-    self.signalMask = signalMask
-    self.ignoresChildSignal = ignoresChildSignal
     self.journal = journal
+    self.signals = signals
+    self.timer = timer
+    self.poll = poll
+    control = ControlServer(poll: poll)
+    http = HTTPServer(poll: poll)
+    service = Service(configuration)
     phaseSince = started
     readiness = Readiness(configuration.readyWhen)
-    signals = try SignalDescriptor()
-    timer = try TimerDescriptor()
-    poll = try EventPoll()
-    try poll.add(signals.descriptor, token: Token(.signals).rawValue)
-    try poll.add(timer.descriptor, token: Token(.timer).rawValue)
-    sockets = SocketWatch(given: configuration.ports)
-    sockets.ignore(configuration.ignoredPeers)
-    if configuration.manners.hasStop { sockets.noteListenersBefore() }
+    sockets = SocketWatch(given: configuration.ports, ignoring: configuration.ignoredPeers)
     var plan = Plan()
     plan.grace = configuration.grace
     plan.hasDrainCommand = !configuration.drainCommand.isEmpty
     plan.endsDescendants = configuration.manners.endsDescendants
     lifecycle = Lifecycle(plan: plan)
+  }
+
+  /// Starts the service, and opens what is asked about it.
+  private func launch() throws(Errno) {
+    try poll.add(signals.descriptor, token: Token(.signals).rawValue)
+    try poll.add(timer.descriptor, token: Token(.timer).rawValue)
+    if configuration.manners.hasStop { sockets.noteListenersBefore() }
     let notifySocket = try readiness.openNotifySocket()
-    service = try Service(configuration, signalMask: signalMask, ignoresChildSignal: ignoresChildSignal)
+    try service.launch(configuration, signalMask: signalMask, ignoresChildSignal: ignoresChildSignal)
     configuration.manners.letGo()
     if let report = service.launchReport { try poll.add(report, token: Token(.launch).rawValue) }
     if let notifySocket { try poll.add(notifySocket, token: Token(.notify).rawValue) }
     if configuration.manners.hasStop {
       if journal.writes(.phases) { readiness.nextLook = started }
-    } else if journal.writes(.phases) {
-      self.journal.write(
-        .phases, "started", "started: \(configuration.program) (pid \(service.process))",
-        [Field("pid", service.process.rawValue)])
+    } else {
+      var facts = Facts()
+      facts.add("pid", service.process.rawValue)
+      journal.write(
+        .phases, "started", "started: \(configuration.program) (pid \(service.process))", facts)
     }
     openControl()
     openHTTP()
@@ -127,25 +134,7 @@ public final class Supervisor {
         closeControl()
         return exitCode
       }
-      poll.wait(block: !moreChildren && !moreNotices) { event in
-        let token = Token(rawValue: event.token)
-        switch token.kind {
-        case .signals: break
-        case .timer:
-          timer.acknowledge()
-          armed = nil
-        case .launch: takeLaunchOutcome()
-        case .notices: moreNotices = true
-        case .notify: takeNotifications()
-        case .probe: advanceProbe(token.index)
-        case .controlListener: acceptControl()
-        case .control: readControl(token.index)
-        case .httpListener: acceptHTTP(token.index)
-        case .http: advanceHTTP(token.index)
-        }
-        // Signals come first, whatever else there is to do.
-        takeSignals()
-      }
+      poll.wait(block: !moreChildren && !moreNotices) { take(Token(rawValue: $0.token)) }
       if moreChildren {
         // What a process said before it ended is heard while it can still be told who it was.
         takeNotifications()
@@ -162,15 +151,37 @@ public final class Supervisor {
     }
   }
 
+  /// Takes what a descriptor is ready for.
+  @inline(never)
+  private func take(_ token: Token) {
+    switch token.kind {
+    case .signals: break
+    case .timer:
+      timer.acknowledge()
+      armed = nil
+    case .launch: takeLaunchOutcome()
+    case .notices: moreNotices = true
+    case .notify: takeNotifications()
+    case .probe: advanceProbe(token.index)
+    case .controlListener: acceptControl()
+    case .control: readControl(token.index)
+    case .httpListener: acceptHTTP(token.index)
+    case .http: advanceHTTP(token.index)
+    }
+    // Signals come first, whatever else there is to do.
+    takeSignals()
+  }
+
   /// Sends the machine its ticks as they fall due, and ends what has taken too long.
+  @inline(never)
   private func takeTicks() {
     // Each tick either moves the machine on or names a later moment; the limit is for a mistake in that.
     for _ in 0..<16 {
       guard let wake = lifecycle.wake, wake <= now else { break }
       handle(.tick)
     }
-    control?.tick(at: now)
-    http?.tick(at: now)
+    control.tick(at: now)
+    http.tick(at: now)
     listenAsThereIsRoom()
     takeReadinessTick()
     guard configuration.manners.hasStop && exitCode == nil && !lifecycle.isAsked else { return }
@@ -178,33 +189,44 @@ public final class Supervisor {
   }
 
   /// Notes how many connections have been accepted by now.
+  @inline(never)
   func noteTraffic() {
     if let count = AcceptedConnections.count { history.note(count, at: now) }
   }
 
+  @inline(never)
   private func setTimer() {
-    var next = lifecycle.wake
-    for moment in [control?.deadline, http?.deadline, readiness.deadline] {
-      if let moment { next = min(next ?? moment, moment) }
-    }
+    let next = sooner(
+      sooner(lifecycle.wake, readiness.deadline), sooner(control.places.deadline, http.places.deadline))
     if next != armed {
       timer.set(to: next)
       armed = next
     }
   }
 
+  @inline(never)
+  private func sooner(_ one: Duration?, _ other: Duration?) -> Duration? {
+    guard let one, let other else { return one ?? other }
+    return min(one, other)
+  }
+
+  @inline(never)
   var now: Duration { MonotonicClock.now }
 
   // MARK: - The log
 
   /// Writes a line, and tells it to those who wait for a drain.
-  func say(_ level: Verbosity, _ event: StaticString, _ text: Text, _ fields: [Field] = []) {
-    journal.write(level, event, text, fields)
-    control?.tellDrains(text)
+  @inline(never)
+  func say(
+    _ level: Verbosity, _ event: StaticString, _ text: consuming Text, _ facts: consuming Facts = Facts()
+  ) {
+    control.tellDrains(text)
+    journal.write(level, event, text, facts)
   }
 
   /// Whether anybody reads a line of this level.
-  func isHeard(_ level: Verbosity) -> Bool { journal.writes(level) || control?.hasDrains == true }
+  @inline(never)
+  func isHeard(_ level: Verbosity) -> Bool { journal.writes(level) || control.hasDrains }
 }
 
 /// What a descriptor in the loop is: a kind, and which of that kind.

@@ -6,30 +6,41 @@ import Linux
 extension Supervisor {
   /// Tells the machine what has happened, and does what it says. What happens while that is being done (a look
   /// that finds something, a command that cannot be started) is told afterwards, in order.
+  @inline(never)
   func handle(_ event: Event) {
     events.append(event)
     if events.count > 1 { return }
-    while let event = events.first {
-      for action in lifecycle.handle(event, at: now) { perform(action) }
+    var told = 0
+    while told < events.count {
+      let actions = lifecycle.handle(events[told], at: now)
+      if let first = actions.first { perform(first) }
+      if let second = actions.second { perform(second) }
       if lifecycle.phase != toldPhase {
         toldPhase = lifecycle.phase
         phaseSince = now
         if lifecycle.phase == .drained { sayDrained() }
         answerDrains()
       }
-      events.removeFirst()
+      told += 1
     }
+    events.removeAll(keepingCapacity: true)
   }
 
+  @inline(never)
   private func sayDrained() {
     sockets.endFollowing()
     let busy: Text = lastBusy > 0 ? "\(lastBusy) still busy" : "nothing is busy"
-    say(
-      .phases, "drained",
-      "drained: \(busy) after \(now - (lifecycle.drainBegan ?? now)); serving on until the stop signal",
-      [Field("busy", lastBusy), Field("seconds", .seconds(now - (lifecycle.drainBegan ?? now)))])
+    let took = drainTook
+    var facts = Facts()
+    facts.add("busy", lastBusy)
+    facts.add("seconds", seconds: took)
+    say(.phases, "drained", "drained: \(busy) after \(took); serving on until the stop signal", facts)
   }
 
+  /// The time since the drain began.
+  var drainTook: Duration { lifecycle.drainBegan.map { now - $0 } ?? .zero }
+
+  @inline(never)
   func perform(_ action: Action) {
     switch action {
     case .forward(let number): forward(number)
@@ -43,12 +54,15 @@ extension Supervisor {
     }
   }
 
+  @inline(never)
   func forward(_ number: SignalNumber) {
     guard let signal = Signal(number.rawValue) else { return }
     service.send(signal)
     counters.signalsForwarded += 1
     if !configuration.manners.hasStop && journal.writes(.phases) {
-      say(.phases, "forwarded", "forwarded: \(signal)", [Field("signal", signal)])
+      var facts = Facts()
+      facts.add("signal", signal)
+      say(.phases, "forwarded", "forwarded: \(signal)", facts)
     }
   }
 
@@ -66,6 +80,7 @@ extension Supervisor {
     lifecycle.plan.gap = history.gap
   }
 
+  @inline(never)
   func beginDrain() {
     counters.drains += 1
     readiness.nextLook = nil
@@ -85,16 +100,15 @@ extension Supervisor {
     }
     let rate = history.rate.map { Rate(count: $0, in: .seconds(1000)) }
     if let rate { text.append(contentsOf: ", \(rate) new a second") }
-    say(
-      .phases, "draining", text,
-      [
-        beganWith.map { Field("signal", $0) } ?? Field("signal", .null),
-        Field("connections", traffic.map { .number(Int64($0.connections)) } ?? .null),
-        Field("busy", traffic.map { .number(Int64($0.busy)) } ?? .null),
-        Field("arrivals_per_second", rate.map { .seconds(.milliseconds($0.perThousandSeconds)) } ?? .null),
-      ])
+    var facts = Facts()
+    facts.add("signal", beganWith)
+    facts.add("connections", number: traffic.map { Int64($0.connections) })
+    facts.add("busy", number: traffic.map { Int64($0.busy) })
+    facts.add("arrivals_per_second", seconds: rate.map { .milliseconds($0.perThousandSeconds) })
+    say(.phases, "draining", text, facts)
   }
 
+  @inline(never)
   func startDrainCommand() {
     guard !configuration.drainCommand.isEmpty else { return }
     do throws(Errno) {
@@ -107,6 +121,7 @@ extension Supervisor {
   }
 
   /// Looks at what the machine is waiting for. A table that cannot be read holds nothing off.
+  @inline(never)
   func look() {
     let began = now
     if lifecycle.phase == .lingering {
@@ -117,8 +132,10 @@ extension Supervisor {
         var text: Text = "lingering: \(look.waiting, "connection"), "
         text.append(byteCount: look.waitingBytes)
         text.append(" not yet acknowledged")
-        say(
-          .phases, "lingering", text, [Field("connections", look.waiting), Field("bytes", look.waitingBytes)])
+        var facts = Facts()
+        facts.add("connections", look.waiting)
+        facts.add("bytes", look.waitingBytes)
+        say(.phases, "lingering", text, facts)
       }
       pace(since: began)
       handle(.look(Look(busy: 0, lingering: look?.waiting ?? 0)))
@@ -139,6 +156,7 @@ extension Supervisor {
   }
 
   /// Once the lame duck is over: whether the traffic had gone quiet, and how that was seen.
+  @inline(never)
   private func sayQuiet() {
     guard !toldQuiet, isHeard(.phases), let quiet = lifecycle.quiet else { return }
     toldQuiet = true
@@ -155,14 +173,13 @@ extension Supervisor {
       }
     }
     if lastBusy > 0 { text.append(contentsOf: "; \(lastBusy) busy") }
-    say(
-      .phases, "quiet", text,
-      [
-        Field("quiet", .flag(lifecycle.hasGoneQuiet)), Field("silent_seconds", .seconds(silent)),
-        Field("silence_wanted_seconds", quiet.silence.map { .seconds($0) } ?? .null),
-        Field("connections", sockets.arrived.map { .number(Int64(clamping: $0)) } ?? .null),
-        Field("busy", lastBusy),
-      ])
+    var facts = Facts()
+    facts.add("quiet", flag: lifecycle.hasGoneQuiet)
+    facts.add("silent_seconds", seconds: silent)
+    facts.add("silence_wanted_seconds", seconds: quiet.silence)
+    facts.add("connections", number: sockets.arrived.map { Int64(clamping: $0) })
+    facts.add("busy", lastBusy)
+    say(.phases, "quiet", text, facts)
   }
 
   /// A look may take a tenth of the time between two: with 100,000 sockets it takes longer.
@@ -178,10 +195,11 @@ extension Supervisor {
     if let chosen = configuration.stopSignal { return chosen }
     let first = beganWith ?? .terminate
     if configuration.manners.keepsStopSignal { return first }
-    if configuration.rewrites.contains(where: { $0.to == first }) { return first }
+    for rewrite in configuration.rewrites where rewrite.to == first { return first }
     return knownServer?.stopSignal ?? first
   }
 
+  @inline(never)
   func stop() {
     sockets.endFollowing()
     let signal = stopSignal
@@ -190,22 +208,25 @@ extension Supervisor {
     if lastBusy > 0 { text.append(contentsOf: "\(lastBusy) still busy; ") }
     text.append(contentsOf: "\(signal) to pid \(service.process)")
     if service.isStopped { text.append(", which is suspended, and SIGCONT") }
-    say(
-      .phases, "stopping", text,
-      [Field("signal", signal), Field("pid", service.process.rawValue), Field("busy", lastBusy)])
+    var facts = Facts()
+    facts.add("signal", signal)
+    facts.add("pid", service.process.rawValue)
+    facts.add("busy", lastBusy)
+    say(.phases, "stopping", text, facts)
     if service.isAlive { service.stop(signal) }
   }
 
+  @inline(never)
   func killAll() {
     let outcome = Descendants.kill(group: service.process)
     service.send(.kill)
+    var facts = Facts()
+    facts.add("pid", service.process.rawValue)
+    facts.add("processes", number: outcome.count.map { Int64($0) })
     say(
       .problems, "killed",
       "killed: pid \(service.process) and what is left of its tree: the grace of \(configuration.grace ?? .zero) is over",
-      [
-        Field("pid", service.process.rawValue),
-        Field("processes", outcome.count.map { .number(Int64($0)) } ?? .null),
-      ])
+      facts)
   }
 
   func terminateDescendants() {
@@ -221,20 +242,22 @@ extension Supervisor {
     }
   }
 
+  @inline(never)
   func tell(_ outcome: Descendants.Outcome, signal: Signal, level: Verbosity) {
     var text: Text = "left behind: \(signal) to "
     if let count = outcome.count {
       if count == 0 { return }
       text.append(contentsOf: count == 1 ? "1 process" : "\(count) processes")
       if let example = outcome.example {
-        text.append(contentsOf: " (pid \(example.process), \(example.name)")
+        text.append(contentsOf: " (pid \(example), \(outcome.exampleName)")
         text.append(count > 1 ? ", …)" : ")")
       }
     } else {
       text.append(contentsOf: "process group \(outcome.groups.first ?? service.process)")
     }
-    say(
-      level, "left-behind", text,
-      [Field("signal", signal), Field("processes", outcome.count.map { .number(Int64($0)) } ?? .null)])
+    var facts = Facts()
+    facts.add("signal", signal)
+    facts.add("processes", number: outcome.count.map { Int64($0) })
+    say(level, "left-behind", text, facts)
   }
 }

@@ -10,6 +10,7 @@ extension Supervisor {
     signals.take { take($0) }
   }
 
+  @inline(never)
   func take(_ arrived: ArrivedSignal) {
     let signal = arrived.signal
     if signal == .child {
@@ -50,16 +51,18 @@ extension Supervisor {
   }
 
   func isDrainSignal(_ signal: Signal) -> Bool {
-    if let chosen = configuration.drainOn { return chosen.contains { $0 == signal } }
-    if signal == .terminate || signal == .interrupt { return true }
-    // An image that is stopped with its server's own signal (STOPSIGNAL SIGQUIT in nginx's) is drained too.
-    guard service.isAlive, KnownServer.allCases.contains(where: { $0.stopSignal == signal }) else {
+    if let chosen = configuration.drainOn {
+      for one in chosen where one == signal { return true }
       return false
     }
+    if signal == .terminate || signal == .interrupt { return true }
+    // An image that is stopped with its server's own signal (STOPSIGNAL SIGQUIT in nginx's) is drained too.
+    guard service.isAlive, KnownServer.isStopSignal(signal) else { return false }
     return KnownServer(process: service.process)?.stopSignal == signal
   }
 
   /// Reaps what has ended, a bounded number at a time, so that signals are not starved by orphans.
+  @inline(never)
   func reap() {
     moreChildren = false
     sendLastSignal()
@@ -86,15 +89,16 @@ extension Supervisor {
           // The process that named another one as its heir, MAINPID=.
           if !service.isAlive { ended = status.code }
         } else if case .ended(let status) = change.kind,
-          readiness.check?.noteReaped(change.process, status) == true
+          noteProbeReaped(change.process, status)
         {
           concludeReadiness()
         } else if let command = drainCommand, change.process == command.process {
           take(change.kind, of: command)
         } else if case .ended(let status) = change.kind, configuration.warnsOnReap {
-          say(
-            .problems, "reaped", "reaped an orphan: pid \(change.process) \(status)",
-            [Field("pid", change.process.rawValue), Field("status", status.code)])
+          var facts = Facts()
+          facts.add("pid", change.process.rawValue)
+          facts.add("status", status.code)
+          say(.problems, "reaped", "reaped an orphan: pid \(change.process) \(status)", facts)
         }
       }
     }
@@ -102,6 +106,7 @@ extension Supervisor {
     if let ended { noteEnd(ended) }
   }
 
+  @inline(never)
   private func noteEnd(_ code: UInt8) {
     // With no stop of ebb's own the time is given: none.
     lifecycle.plan.lingerMax = configuration.lingerMax ?? Platform.lingerMax
@@ -109,6 +114,7 @@ extension Supervisor {
   }
 
   /// Takes in what happened to the main process; its exit code once it has ended.
+  @inline(never)
   func take(_ kind: ChildChange.Kind) -> UInt8? {
     switch kind {
     case .stopped(let signal):
@@ -128,28 +134,30 @@ extension Supervisor {
       service.noteReaped()
       var text: Text = "stopped: pid \(service.process) \(status)"
       if let sent = stopSent { text.append(contentsOf: " after \(now - sent)") }
-      say(
-        .phases, "stopped", text,
-        [
-          Field("pid", service.process.rawValue), Field("status", status.code),
-          Field("seconds", stopSent.map { .seconds(now - $0) } ?? .null),
-        ])
+      var facts = Facts()
+      facts.add("pid", service.process.rawValue)
+      facts.add("status", status.code)
+      facts.add("seconds", seconds: stopSent.map { now - $0 })
+      say(.phases, "stopped", text, facts)
       return launchFailure ?? status.code
     }
   }
 
+  @inline(never)
   func take(_ kind: ChildChange.Kind, of command: Command) {
     guard case .ended(let status) = kind else { return }
     drainCommand = nil
     if let error = command.outcome() {
       say(.problems, "drain-command", "--on-drain: cannot run the command: \(error)")
     } else if status != .exited(0) {
-      say(
-        .problems, "drain-command", "--on-drain: the command \(status)", [Field("status", status.code)])
+      var facts = Facts()
+      facts.add("status", status.code)
+      say(.problems, "drain-command", "--on-drain: the command \(status)", facts)
     }
     handle(.drainCommandEnded)
   }
 
+  @inline(never)
   func takeLaunchOutcome() {
     guard let report = service.launchReport else { return }
     poll.remove(report)
@@ -159,27 +167,35 @@ extension Supervisor {
     }
     let failure = LaunchFailure(error, program: configuration.program)
     let code = configuration.manners.launchFailure.code(failure, error)
-    say(.problems, "failed", failure.text, [Field("exit", code), Field("errno", error.rawValue)])
+    var facts = Facts()
+    facts.add("exit", code)
+    facts.add("errno", error.rawValue)
+    say(.problems, "failed", failure.text, facts)
     launchFailure = code
     handle(.failed(code))
   }
 
+  @inline(never)
+  private func say(_ death: Death) {
+    var text: Text = "reset: \(death.remote) to \(death.local.port)"
+    if death.isMeasured {
+      text.append(contentsOf: ": \(death.unread) bytes unread, \(death.unacknowledged) not acknowledged")
+    } else {
+      text.append(", before it was read")
+    }
+    var facts = Facts()
+    facts.add("port", death.local.port)
+    facts.add("bytes_unread", number: death.isMeasured ? Int64(clamping: death.unread) : nil)
+    facts.add("bytes_unacknowledged", number: death.isMeasured ? Int64(clamping: death.unacknowledged) : nil)
+    say(.phases, "reset", text, facts)
+  }
+
+  @inline(never)
   func takeNotices() {
     let isEmpty = sockets.takeNotices { death in
       // A line each, for those who asked for many; not for a flood.
       toldResets += 1
-      guard journal.writes(.phases), toldResets <= 20 else { return }
-      say(
-        .phases, "reset",
-        death.isMeasured
-          ? "reset: \(death.remote) to \(death.local.port): \(death.unread) bytes unread, \(death.unacknowledged) not acknowledged"
-          : "reset: \(death.remote) to \(death.local.port), before it was read",
-        [
-          Field("port", death.local.port),
-          Field("bytes_unread", death.isMeasured ? .number(Int64(clamping: death.unread)) : .null),
-          Field(
-            "bytes_unacknowledged", death.isMeasured ? .number(Int64(clamping: death.unacknowledged)) : .null),
-        ])
+      if journal.writes(.phases) && toldResets <= 20 { say(death) }
     }
     moreNotices = !isEmpty
     // Something has died: what was waited for may be over. A storm of notices does not hasten the looks.

@@ -4,8 +4,10 @@ import Linux
 
 // The end: what became of the ports, what was lost, the last line.
 extension Supervisor {
+  @inline(never)
   func finish(_ code: UInt8) {
-    let mapped = configuration.exitCodes.last { $0.from == code }?.to ?? code
+    var mapped = code
+    for pair in configuration.exitCodes where pair.from == code { mapped = pair.to }
     guard configuration.manners.hasStop else {
       flushJournal()
       exitCode = mapped
@@ -24,24 +26,22 @@ extension Supervisor {
     report.ports = portEnds()
     if lifecycle.isAsked {
       report.survivors = (try? ProcessTable.descendants(of: .own).count) ?? nil
-      say(report.hasLosses ? .problems : .report, "released", report.text, report.fields)
+      say(report.hasLosses ? .problems : .report, "released", report.text, report.facts)
       writeTerminationLog(report)
     } else if report.hasLosses {
-      say(.problems, "released", report.text, report.fields)
+      say(.problems, "released", report.text, report.facts)
     }
     flushJournal()
     exitCode = mapped
   }
 
+  @inline(never)
   func portEnds() -> [Report.PortEnd] {
     guard lifecycle.isAsked || lastLinger != nil else { return [] }
     let listening = sockets.listening()
-    var ends = sockets.ports.ports.map { port -> Report.PortEnd in
-      guard let listening else { return Report.PortEnd(port: port, state: .unknown) }
-      if listening.contains(where: { $0.local.port == port }) {
-        return Report.PortEnd(port: port, state: .listening)
-      }
-      return Report.PortEnd(port: port, state: Report.PortEnd.State(BindTest.ask(port)))
+    var ends: [Report.PortEnd] = []
+    for port in sockets.ports.ports {
+      ends.append(Report.PortEnd(port: port, state: portEnd(port, listening)))
     }
     for port in configuration.udpPorts {
       ends.append(
@@ -50,6 +50,13 @@ extension Supervisor {
     return ends
   }
 
+  private func portEnd(_ port: UInt16, _ listening: [TCPSocket]?) -> Report.PortEnd.State {
+    guard let listening else { return .unknown }
+    for socket in listening where socket.local.port == port { return .listening }
+    return Report.PortEnd.State(BindTest.ask(port))
+  }
+
+  @inline(never)
   func writeTerminationLog(_ report: Report) {
     do throws(Errno) {
       try TerminationLog.write("ebb: \(report.text)\n", to: configuration.terminationLog)

@@ -18,7 +18,7 @@ private struct Driven {
 
   /// What the machine wants done about an event.
   mutating func at(_ milliseconds: Int, _ event: Event) -> [Action] {
-    machine.handle(event, at: .milliseconds(milliseconds))
+    machine.actions(after: event, at: .milliseconds(milliseconds))
   }
 
   var phase: Phase { machine.phase }

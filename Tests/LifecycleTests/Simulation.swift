@@ -38,17 +38,18 @@ struct Simulation {
     plan.quietChance = chance
     plan.gap = history.gap
     var machine = Lifecycle(plan: plan)
-    _ = machine.handle(.ready, at: .zero)
-    _ = machine.handle(.drainSignal(SignalNumber(15)), at: .zero)
+    _ = machine.actions(after: .ready, at: .zero)
+    _ = machine.actions(after: .drainSignal(SignalNumber(15)), at: .zero)
     var seen = count(until: 0)
     var time = 0.0
     while !machine.isFinishing, let wake = machine.wake {
       time = Double(wake.inNanoseconds) * 1e-9
-      let actions = machine.handle(.tick, at: wake)
+      let actions = machine.actions(after: .tick, at: wake)
       if !actions.contains(.look) || machine.isFinishing { continue }
       let now = count(until: time)
-      _ = machine.handle(
-        .look(Look(busy: 0, lingering: 0, arrivals: Arrivals(connections: now - seen))), at: wake)
+      _ = machine.actions(
+        after:
+          .look(Look(busy: 0, lingering: 0, arrivals: Arrivals(connections: now - seen))), at: wake)
       seen = now
     }
     return Outcome(left: time, last: max(0, drain.arrivals.last ?? 0))

@@ -313,7 +313,7 @@ struct World {
     }
     let before = machine.phase
     let expectation = count(event, in: before)
-    let actions = machine.handle(event, at: .microseconds(now))
+    let actions = machine.actions(after: event, at: .microseconds(now))
     if keepsTrace { note("\(event) in \(before): \(actions), now \(machine.phase)") }
     judge(actions, after: event, in: before, expectation)
     for action in actions { perform(action) }
@@ -625,7 +625,7 @@ struct World {
       return
     }
     for event: Event in [.tick, .drainSignal(World.terminate), .ended(1), .childless] {
-      if !machine.handle(event, at: .microseconds(now + 1)).isEmpty { broken("acts after the end") }
+      if !machine.actions(after: event, at: .microseconds(now + 1)).isEmpty { broken("acts after the end") }
     }
   }
 }

@@ -137,24 +137,36 @@ private func look(waiting: [UInt32] = [], silent: [UInt32] = []) -> LingerLook {
     return try #require(try JSONSerialization.jsonObject(with: Data(line.bytes)) as? [String: Any])
   }
 
+  private func facts(_ add: (inout Facts) -> Void) -> Facts {
+    var facts = Facts()
+    add(&facts)
+    return facts
+  }
+
   private let json = Journal(format: .json, verbosity: .phases)
 
   @Test func `for people begins with who says it`() {
     let journal = Journal(format: .text, verbosity: .report)
     #expect(
-      string(journal.line("released", "released: 8080 free", [Field("exit", 0)]))
+      string(journal.line("released", "released: 8080 free", facts { $0.add("exit", 0) }))
         == "ebb: released: 8080 free\n")
   }
 
   @Test func `as JSON says the same in fields`() throws {
     let line = json.line(
       "stopping", "a \"line\"",
-      [
-        Field("pid", 7), Field("signal", Signal.terminate), Field("seconds", .seconds(.milliseconds(2957))),
-        Field("none", .null), Field("measured", .flag(true)), Field("ports", .numbers([80, 443])),
-        Field("empty", .numbers([])), Field("word", .word("a\tb")), Field("least", .number(.min)),
-        Field("name", .text([0x6e, 0xff, 0x0a, 0x22])),
-      ])
+      facts {
+        $0.add("pid", 7)
+        $0.add("signal", Signal.terminate)
+        $0.add("seconds", seconds: .milliseconds(2957))
+        $0.add("none", number: nil)
+        $0.add("measured", flag: true)
+        $0.add("ports", numbers: [80, 443])
+        $0.add("empty", numbers: [])
+        $0.add("word", word: "a\tb")
+        $0.add("least", number: .min)
+        $0.add("name", text: [0x6e, 0xff, 0x0a, 0x22])
+      })
     let object = try object(line)
     #expect(object["event"] as? String == "stopping")
     #expect(object["message"] as? String == "a \"line\"")
@@ -175,12 +187,12 @@ private func look(waiting: [UInt32] = [], silent: [UInt32] = []) -> LingerLook {
   @Test func `as JSON is valid whatever a process calls itself`() throws {
     for _ in 0..<500 {
       let name = (0..<Int.random(in: 0...30)).map { _ in UInt8.random(in: 1...255) }
-      _ = try object(json.line("reaped", "reaped \(name)", [Field("name", .text(name))]))
+      _ = try object(json.line("reaped", "reaped \(name)", facts { $0.add("name", text: name) }))
     }
   }
 
   @Test func `as JSON holds all facts of a report`() throws {
-    let clean = try object(json.line("released", report().text, report().fields))
+    let clean = try object(json.line("released", report().text, report().facts))
     #expect(clean["exit"] as? Int == 0)
     #expect(clean["free"] as? [Int] == [8080])
     #expect(clean["held"] as? [Int] == [])
@@ -200,7 +212,7 @@ private func look(waiting: [UInt32] = [], silent: [UInt32] = []) -> LingerLook {
       report.left = look(waiting: [10], silent: [20])
       report.survivors = 3
     }
-    let object = try object(json.line("released", bad.text, bad.fields))
+    let object = try object(json.line("released", bad.text, bad.facts))
     #expect(object["seconds"] is NSNull)
     #expect(object["held"] as? [Int] == [80, 81])
     #expect(object["free"] as? [Int] == [])

@@ -18,7 +18,8 @@ private func status(_ change: (inout Status) -> Void = { _ in }) -> Status {
   port.busy = 1
   var status = Status(
     phase: .serving, inPhase: .milliseconds(1500), uptime: .seconds(62), isReady: true,
-    probes: [(.listen, .holds)], sinceProbed: .milliseconds(250), process: ProcessID(7), name: bytes("nginx"),
+    probes: [ProbeRecord(.listen, .holds)], sinceProbed: .milliseconds(250), process: ProcessID(7),
+    name: bytes("nginx"),
     processes: 3, says: nil, origin: .cgroup, ports: [port], arrivals: nil,
     losses: SocketWatch.Losses(), counters: Counters())
   change(&status)
@@ -49,7 +50,7 @@ private func object(_ status: Status) throws -> [String: Any] {
         $0.isReady = nil
         $0.sinceProbed = nil
         $0.processes = nil
-        $0.probes = [(.tcp(80), nil), (.notify, nil)]
+        $0.probes = [ProbeRecord(.tcp(80)), ProbeRecord(.notify)]
         $0.ports = []
       }.text)
     #expect(
@@ -68,7 +69,7 @@ private func object(_ status: Status) throws -> [String: Any] {
         $0.phase = .drained
         $0.isReady = false
         $0.processes = 1
-        $0.probes = [(.exec([bytes("check"), bytes("secret")]), .fails("exited 1"))]
+        $0.probes = [ProbeRecord(.exec([bytes("check"), bytes("secret")]), .fails("exited 1"))]
         $0.says = bytes("a\nb\u{1b}[2J")
         $0.ports[0].isListening = false
         $0.ports[0].count(.finWait1)
@@ -139,7 +140,7 @@ private func object(_ status: Status) throws -> [String: Any] {
         $0.sinceProbed = nil
         $0.processes = nil
         $0.origin = nil
-        $0.probes = [(.listen, nil), (.notify, .fails("no"))]
+        $0.probes = [ProbeRecord(.listen), ProbeRecord(.notify, .fails("no"))]
       })
     for key in [
       "ready", "probed_seconds_ago", "processes", "says", "ports_from", "arrivals_per_second", "resets",
@@ -159,7 +160,10 @@ private func object(_ status: Status) throws -> [String: Any] {
       let one = status {
         $0.name = any()
         $0.says = any()
-        $0.probes = [(.unix(any()), .fails(Text(bytes: any()))), (.exec([any()]), nil), (.exec([]), .holds)]
+        $0.probes = [
+          ProbeRecord(.unix(any()), .fails(Text(bytes: any()))), ProbeRecord(.exec([any()])),
+          ProbeRecord(.exec([]), .holds),
+        ]
       }
       _ = try object(one)
     }

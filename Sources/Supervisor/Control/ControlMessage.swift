@@ -73,7 +73,7 @@ public enum ControlAnswer: Equatable, Sendable {
   /// The answer in a message: a sign, a blank, text. nil where it is none.
   public init?(_ message: [UInt8]) {
     guard message.count >= 2, message[1] == UInt8(ascii: " ") else { return nil }
-    let text = Text(bytes: Array(message.dropFirst(2)))
+    let text = Text(bytes: message.part(from: 2))
     switch message[0] {
     case UInt8(ascii: "+"): self = .yes(text)
     case UInt8(ascii: "-"): self = .no(text)

@@ -11,7 +11,7 @@ struct Status {
   /// Whether it should get traffic, as far as is known without asking the probes now; nil where they decide
   /// and have not been asked yet.
   var isReady: Bool?
-  var probes: [(probe: Probe, result: ProbeResult?)]
+  var probes: [ProbeRecord]
   /// How long ago the probes were asked.
   var sinceProbed: Duration?
   var process: ProcessID
@@ -35,9 +35,17 @@ struct Status {
   var counters: Counters
 
   /// Open connections of all ports.
-  var connections: Int { ports.reduce(0) { $0 + $1.connections } }
+  var connections: Int {
+    var sum = 0
+    for port in ports { sum += port.connections }
+    return sum
+  }
   /// Busy ones of all ports.
-  var busy: Int { ports.reduce(0) { $0 + $1.busy } }
+  var busy: Int {
+    var sum = 0
+    for port in ports { sum += port.busy }
+    return sum
+  }
 
   /// For a person.
   var text: Text {
@@ -52,14 +60,14 @@ struct Status {
     if let processes { text.append(processes == 1 ? "process" : "processes") }
     text.append(contentsOf: "), launched \(uptime) ago\n")
     if let says { text.append(contentsOf: "  says: \(says)\n") }
-    for (probe, result) in probes {
-      text.append(contentsOf: "  \(probe): ")
-      switch result {
+    for probe in probes {
+      text.append(contentsOf: "  \(probe.probe): ")
+      switch probe.last {
       case nil: text.append("not asked yet")
       case .holds: text.append("holds")
       case .fails(let why): text.append(contentsOf: why)
       }
-      if result != nil, let since = sinceProbed { text.append(contentsOf: " (\(since) ago)") }
+      if probe.last != nil, let since = sinceProbed { text.append(contentsOf: " (\(since) ago)") }
       text.append("\n")
     }
     for port in ports {
@@ -99,62 +107,57 @@ struct Status {
 
   /// As JSON; the keys are a contract.
   var json: Text {
-    var text: Text = "{"
-    Field("phase", .word(phase.name)).write(to: &text)
-    add(Field("phase_seconds", .seconds(inPhase)), &text)
-    add(Field("uptime_seconds", .seconds(uptime)), &text)
-    add(Field("ready", isReady.map { .flag($0) } ?? .null), &text)
-    text.append(",\"probes\":[")
-    for (index, item) in probes.enumerated() {
-      let name: Text = "\(item.probe)"
-      text.append(index > 0 ? ",{" : "{")
-      Field("probe", .text(name.bytes)).write(to: &text)
-      add(Field("holds", item.result.map { .flag($0.isHolding) } ?? .null), &text)
-      if case .fails(let why) = item.result { add(Field("reason", .text(why.bytes)), &text) }
-      text.append("}")
+    var facts = Facts()
+    facts.openObject()
+    facts.add("phase", word: phase.name)
+    facts.add("phase_seconds", seconds: inPhase)
+    facts.add("uptime_seconds", seconds: uptime)
+    facts.add("ready", flag: isReady)
+    facts.open("probes", "[")
+    for probe in probes { probe.write(to: &facts) }
+    facts.close("]")
+    facts.add("probed_seconds_ago", seconds: sinceProbed)
+    facts.add("pid", process.rawValue)
+    facts.add("name", text: name)
+    facts.add("processes", number: processes.map { Int64($0) })
+    facts.add("says", text: says)
+    facts.add("ports_from", text: origin.map { origin -> Text in "\(origin)" }?.bytes)
+    facts.open("ports", "[")
+    for port in ports {
+      facts.openObject()
+      facts.add("port", port.port)
+      facts.add("listening", flag: port.isListening)
+      facts.add("connections", port.connections)
+      facts.add("busy", port.busy)
+      facts.add("closing", port.closing)
+      facts.add("unacknowledged_bytes", Int64(clamping: port.unacknowledged))
+      facts.close("}")
     }
-    text.append("]")
-    add(Field("probed_seconds_ago", sinceProbed.map { .seconds($0) } ?? .null), &text)
-    add(Field("pid", process.rawValue), &text)
-    add(Field("name", .text(name)), &text)
-    add(Field("processes", processes.map { .number(Int64($0)) } ?? .null), &text)
-    add(Field("says", says.map { .text($0) } ?? .null), &text)
-    let origin = self.origin.map { origin -> Text in "\(origin)" }
-    add(Field("ports_from", origin.map { .text($0.bytes) } ?? .null), &text)
-    text.append(",\"ports\":[")
-    for (index, port) in ports.enumerated() {
-      text.append(index > 0 ? ",{" : "{")
-      Field("port", port.port).write(to: &text)
-      add(Field("listening", .flag(port.isListening)), &text)
-      add(Field("connections", port.connections), &text)
-      add(Field("busy", port.busy), &text)
-      add(Field("closing", port.closing), &text)
-      add(Field("unacknowledged_bytes", Int64(clamping: port.unacknowledged)), &text)
-      text.append("}")
-    }
-    text.append("]")
-    add(
-      Field("arrivals_per_second", arrivals.map { .seconds(.milliseconds($0.perThousandSeconds)) } ?? .null),
-      &text)
-    add(Field("arrived", arrived.map { .number(Int64(clamping: $0)) } ?? .null), &text)
-    add(Field("silent_seconds", quiet == nil ? .null : .seconds(silent)), &text)
-    add(Field("silence_wanted_seconds", quiet?.silence.map { .seconds($0) } ?? .null), &text)
+    facts.close("]")
+    facts.add("arrivals_per_second", seconds: arrivals.map { .milliseconds($0.perThousandSeconds) })
+    facts.add("arrived", number: arrived.map { Int64(clamping: $0) })
+    facts.add("silent_seconds", seconds: quiet == nil ? nil : silent)
+    facts.add("silence_wanted_seconds", seconds: quiet?.silence)
     let isMeasured = losses.notMeasured == nil
-    add(Field("resets", isMeasured ? .number(Int64(losses.resets)) : .null), &text)
-    add(
-      Field(
-        "lost_bytes", isMeasured ? .number(Int64(clamping: losses.bytes)) : .null),
-      &text)
-    add(Field("signals_forwarded", counters.signalsForwarded), &text)
-    add(Field("children_reaped", counters.childrenReaped), &text)
-    add(Field("drains", counters.drains), &text)
-    text.append("}\n")
-    return text
+    facts.add("resets", number: isMeasured ? Int64(losses.resets) : nil)
+    facts.add("lost_bytes", number: isMeasured ? Int64(clamping: losses.bytes) : nil)
+    facts.add("signals_forwarded", counters.signalsForwarded)
+    facts.add("children_reaped", counters.childrenReaped)
+    facts.add("drains", counters.drains)
+    facts.close("}\n")
+    return facts.text
   }
+}
 
-  private func add(_ field: Field, _ text: inout Text) {
-    text.append(",")
-    field.write(to: &text)
+extension ProbeRecord {
+  /// As it stands in a status's JSON.
+  fileprivate func write(to facts: inout Facts) {
+    facts.openObject()
+    let name: Text = "\(probe)"
+    facts.add("probe", text: name.bytes)
+    facts.add("holds", flag: last.map { $0.isHolding })
+    if case .fails(let why) = last { facts.add("reason", text: why.bytes) }
+    facts.close("}")
   }
 }
 
@@ -181,21 +184,18 @@ extension Supervisor {
     if let answer = readinessByPhase {
       if case .yes = answer { isReady = true } else { isReady = false }
     } else {
-      isReady = readiness.last.map { $0.results.allSatisfy { $0.isHolding } }
-    }
-    var probes: [(probe: Probe, result: ProbeResult?)] = []
-    for (index, probe) in readiness.probes.enumerated() {
-      probes.append((probe, readiness.last.map { $0.results[index] }))
+      isReady = readiness.lastCheck.map { _ in readiness.allHold }
     }
     return Status(
       phase: lifecycle.phase, inPhase: now - phaseSince, uptime: now - started, isReady: isReady,
-      probes: probes, sinceProbed: readiness.last.map { now - $0.at }, process: service.process,
+      probes: readiness.probes, sinceProbed: readiness.lastCheck.map { now - $0 }, process: service.process,
       name: look.name ?? configuration.program.bytes, processes: look.processes,
       says: readiness.saysStatus, origin: sockets.ports.origin, ports: look.ports, arrivals: look.arrivals,
       quiet: isLameDuck ? lifecycle.quiet : nil, silent: lifecycle.quiet?.silent(at: now) ?? .zero,
       arrived: sockets.arrived, losses: sockets.losses, counters: counters)
   }
 
+  @inline(never)
   private func statusLook() -> StatusLook {
     let now = now
     if let last = lastStatusLook, last.process == service.process, last.at > phaseSince, now < last.end {

@@ -14,49 +14,55 @@ extension Supervisor {
       return
     }
     do throws(Errno) {
-      control = try name.withCString { (name) throws(Errno) in try ControlServer(name: name, poll: poll) }
+      try name.withCString { (name) throws(Errno) in try control.listen(on: name) }
     } catch {
-      journal.write(
-        .problems, "control", "control is off: \(name): \(error)", [Field("errno", error.rawValue)])
+      var facts = Facts()
+      facts.add("errno", error.rawValue)
+      journal.write(.problems, "control", "control is off: \(name): \(error)", facts)
     }
   }
 
   /// At the end: a path would be left behind.
   func closeControl() {
-    guard let control else { return }
-    control.listener.descriptor.close()
+    guard let listener = control.listener else { return }
+    listener.descriptor.close()
     // An abstract name goes with its socket.
     if case .named(let path) = configuration.control, path.hasPrefix("/") { File.remove(path) }
   }
 
   /// Takes the connections that wait, a bounded number at a time: the listener stays readable while there are
   /// more. Most have said what they want when they come in, and are answered at once.
+  @inline(never)
   func acceptControl() {
     for _ in 0..<32 {
-      switch control?.accept(at: now) ?? .nobody {
+      switch control.accept(at: now) {
       case .nobody: return
       case .refused: break
       case .place(let place):
         readControl(place)
-        control?.follow(place)
+        control.places.follow(place)
       }
     }
   }
 
+  @inline(never)
   func readControl(_ place: Int) {
-    guard let request = control?.read(place) else { return }
+    guard let request = control.read(place) else { return }
+    let answer: ControlAnswer
     switch request {
     case .ready:
-      if let answer = readinessByPhase { control?.answer(place, answer) } else { checkReadiness() }
-    case .live: control?.answer(place, liveness)
-    case .drain: drain()
-    case .status: control?.answer(place, .yes(status().text))
-    case .main: control?.answer(place, service.isAlive ? .yes("\(service.process)") : .no("not live"))
+      guard let byPhase = readinessByPhase else { return checkReadiness() }
+      answer = byPhase
+    case .live: answer = liveness
+    case .drain: return drain()
+    case .status: answer = .yes(status().text)
+    case .main: answer = service.isAlive ? .yes("\(service.process)") : .no("not live")
     case .statusWatch:
       let status = status()
-      control?.answer(place, .yes("\(status.connections) \(status.busy)\n\(status.text)"))
-    case .statusJSON: control?.answer(place, .yes(status().json))
+      answer = .yes("\(status.connections) \(status.busy)\n\(status.text)")
+    case .statusJSON: answer = .yes(status().json)
     }
+    control.answer(place, answer)
   }
 
   /// Whether there is a service.
@@ -73,14 +79,15 @@ extension Supervisor {
   }
 
   /// Answers those who wait for a drain, once the work has left.
+  @inline(never)
   func answerDrains() {
     let answer: ControlAnswer
     switch lifecycle.phase {
     case .starting, .serving, .draining: return
-    case .drained: answer = .yes("drained in \(now - (lifecycle.drainBegan ?? now))")
+    case .drained: answer = .yes("drained in \(drainTook)")
     case .stopping, .lingering, .done: answer = .yes("drained: \(lifecycle.phase.name)")
     }
-    control?.answerAll(.drain, answer)
+    control.answerAll(.drain, answer)
     answerDrainPages(answer)
   }
 }

@@ -22,41 +22,45 @@ struct HTTPRequest: Equatable {
   }
 
   /// Reads the head of a request, as far as it has come.
+  @inline(never)
   static func read(_ bytes: [UInt8]) -> Reading {
     guard let end = endOfHead(bytes) else {
       return bytes.count >= limit
         ? .refused(.headTooLarge) : isPlausible(bytes) ? .incomplete : .refused(.badRequest)
     }
-    let head = bytes[..<end]
-    guard let lineEnd = head.firstIndex(of: UInt8(ascii: "\n")) else { return .refused(.badRequest) }
-    var line = head[..<lineEnd]
-    if line.last == UInt8(ascii: "\r") { line.removeLast() }
-    let words = line.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
-    guard words.count == 3, let first = words[1].first, Array(words[2]).hasPrefix("HTTP/") else {
+    guard let lineEnd = bytes.position(of: UInt8(ascii: "\n")), lineEnd < end else {
       return .refused(.badRequest)
     }
-    guard Array(words[2]) == "HTTP/1.1" || Array(words[2]) == "HTTP/1.0" else {
-      return .refused(.versionNotSupported)
-    }
-    guard first == UInt8(ascii: "/"), !words[1].contains(where: { $0 <= 0x20 || $0 == 0x7f }) else {
+    let hasReturn = lineEnd > 0 && bytes[lineEnd - 1] == UInt8(ascii: "\r")
+    let words = bytes.part(from: 0, to: hasReturn ? lineEnd - 1 : lineEnd).pieces(
+      separatedBy: UInt8(ascii: " "))
+    guard words.count == 3, !words[1].isEmpty, words[2].hasPrefix("HTTP/") else {
       return .refused(.badRequest)
     }
-    let isHead = Array(words[0]) == "HEAD"
-    guard isHead || Array(words[0]) == "GET" else { return .refused(.methodNotAllowed) }
-    let target = words[1].prefix { $0 != UInt8(ascii: "?") }
+    guard words[2] == "HTTP/1.1" || words[2] == "HTTP/1.0" else { return .refused(.versionNotSupported) }
+    let target = words[1]
+    guard target[0] == UInt8(ascii: "/"), !target.contains(where: { $0 <= 0x20 || $0 == 0x7f }) else {
+      return .refused(.badRequest)
+    }
+    let isHead = words[0] == "HEAD"
+    guard isHead || words[0] == "GET" else { return .refused(.methodNotAllowed) }
+    let pathEnd = target.position(of: UInt8(ascii: "?")) ?? target.count
     // A kubelet before 1.25 puts a slash of its own before a hook's path, and GETs //drain; it takes any answer
     // for a success, so a 404 would be a drain that nobody misses.
-    let path = target.drop { $0 == UInt8(ascii: "/") }
+    var pathStart = 0
+    while pathStart + 1 < pathEnd && target[pathStart + 1] == UInt8(ascii: "/") { pathStart += 1 }
     return .request(
       HTTPRequest(
-        isHead: isHead, path: [UInt8(ascii: "/")] + path,
-        query: Array(words[1].dropFirst(target.count + 1))))
+        isHead: isHead, path: target.part(from: pathStart, to: pathEnd), query: target.part(from: pathEnd + 1)
+      ))
   }
 
   /// Behind the empty line; a lone LF ends a line too, RFC 9112 section 2.2.
+  @inline(never)
   private static func endOfHead(_ bytes: [UInt8]) -> Int? {
     var isEmptyLine = false
-    for (index, byte) in bytes.enumerated() {
+    for index in 0..<bytes.count {
+      let byte = bytes[index]
       if byte == UInt8(ascii: "\n") {
         if isEmptyLine { return index + 1 }
         isEmptyLine = index > 0
@@ -71,7 +75,7 @@ struct HTTPRequest: Equatable {
   /// that speaks something else hears about it at once.
   private static func isPlausible(_ bytes: [UInt8]) -> Bool {
     guard let first = bytes.first else { return true }
-    return first >= UInt8(ascii: "A") && first <= UInt8(ascii: "Z") && !bytes.contains(0)
+    return first >= UInt8(ascii: "A") && first <= UInt8(ascii: "Z") && bytes.position(of: 0) == nil
   }
 }
 

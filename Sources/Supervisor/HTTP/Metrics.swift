@@ -15,30 +15,22 @@ extension Status {
     text.append(contentsOf: "ebb_ready \(isReady == true ? 1 : 0)\n")
     head("ebb_uptime_seconds", "gauge", "Time since the service was launched.", &text)
     text.append("ebb_uptime_seconds ")
-    Field("", .seconds(uptime)).writeValue(to: &text)
+    text.append(milliseconds: uptime)
     text.append("\n")
-    head("ebb_listening", "gauge", "Whether a socket listens on the port.", &text)
-    for port in ports {
-      text.append(contentsOf: "ebb_listening{port=\"\(port.port)\"} \(port.isListening ? 1 : 0)\n")
-    }
+    gauge("ebb_listening", "Whether a socket listens on the port.", &text) { $0.isListening ? 1 : 0 }
     head("ebb_connections", "gauge", "Connections of the service's ports, by TCP state.", &text)
     for port in ports {
       for (state, count) in port.states {
         text.append(contentsOf: "ebb_connections{port=\"\(port.port)\",state=\"\(state)\"} \(count)\n")
       }
     }
-    head("ebb_busy_connections", "gauge", "Open connections with work in progress.", &text)
-    for port in ports {
-      text.append(contentsOf: "ebb_busy_connections{port=\"\(port.port)\"} \(port.busy)\n")
+    gauge("ebb_busy_connections", "Open connections with work in progress.", &text) { UInt64($0.busy) }
+    gauge("ebb_unacknowledged_bytes", "Bytes written that no peer has acknowledged.", &text) {
+      $0.unacknowledged
     }
-    head("ebb_unacknowledged_bytes", "gauge", "Bytes written that no peer has acknowledged.", &text)
-    for port in ports {
-      text.append(contentsOf: "ebb_unacknowledged_bytes{port=\"\(port.port)\"} \(port.unacknowledged)\n")
-    }
-    head("ebb_lingering_bytes", "gauge", "Of these, bytes in connections that the service has closed.", &text)
-    for port in ports {
-      text.append(contentsOf: "ebb_lingering_bytes{port=\"\(port.port)\"} \(port.lingering)\n")
-    }
+    gauge(
+      "ebb_lingering_bytes", "Of these, bytes in connections that the service has closed.", &text
+    ) { $0.lingering }
     counter("ebb_drains_total", "Drains begun.", counters.drains, &text)
     counter(
       "ebb_signals_forwarded_total", "Signals forwarded to the service.", counters.signalsForwarded, &text)
@@ -57,10 +49,23 @@ extension Status {
     return text
   }
 
+  /// A value for each port.
+  @inline(never)
+  private func gauge(
+    _ name: StaticString, _ help: StaticString, _ text: inout Text, _ value: (PortTraffic) -> UInt64
+  ) {
+    head(name, "gauge", help, &text)
+    for port in ports {
+      text.append(contentsOf: "\(name){port=\"\(port.port)\"} \(value(port))\n")
+    }
+  }
+
+  @inline(never)
   private func head(_ name: StaticString, _ type: StaticString, _ help: StaticString, _ text: inout Text) {
     text.append(contentsOf: "# HELP \(name) \(help)\n# TYPE \(name) \(type)\n")
   }
 
+  @inline(never)
   private func counter(_ name: StaticString, _ help: StaticString, _ value: UInt64, _ text: inout Text) {
     head(name, "counter", help, &text)
     text.append(contentsOf: "\(name) \(value)\n")

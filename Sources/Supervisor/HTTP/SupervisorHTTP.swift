@@ -8,38 +8,38 @@ extension Supervisor {
     guard let address = configuration.http else { return }
     let drainAddress = configuration.httpDrainAddress
     let isShared = configuration.httpServesDrain && drainAddress == nil
-    var server = HTTPServer(poll: poll)
-    open(address, in: &server, servesPages: true, servesDrain: isShared)
+    open(address, servesPages: true, servesDrain: isShared)
     if configuration.httpServesDrain, let drainAddress {
-      open(drainAddress, in: &server, servesPages: false, servesDrain: true)
+      open(drainAddress, servesPages: false, servesDrain: true)
     }
-    if !server.listeners.isEmpty { http = server }
   }
 
-  private func open(
-    _ address: ListenAddress, in server: inout HTTPServer, servesPages: Bool, servesDrain: Bool
-  ) {
+  @inline(never)
+  private func open(_ address: ListenAddress, servesPages: Bool, servesDrain: Bool) {
     do throws(Errno) {
-      try server.listen(on: address, servesPages: servesPages, servesDrain: servesDrain)
+      try http.listen(on: address, servesPages: servesPages, servesDrain: servesDrain)
       // Ours, not the service's.
       sockets.exclude(address.port)
     } catch {
-      journal.write(
-        .problems, "http", "http is off: cannot listen on port \(address.port): \(error)",
-        [Field("port", address.port), Field("errno", error.rawValue)])
+      var facts = Facts()
+      facts.add("port", address.port)
+      facts.add("errno", error.rawValue)
+      journal.write(.problems, "http", "http is off: cannot listen on port \(address.port): \(error)", facts)
     }
   }
 
+  @inline(never)
   func acceptHTTP(_ listener: Int) {
-    http?.accept(listener, at: now)
+    http.accept(listener, at: now)
     listenAsThereIsRoom()
   }
 
   /// While there is no place, or no descriptor, the listeners are not looked at: they would wake us for nothing.
   func listenAsThereIsRoom() {
-    guard let http, http.isListening == httpIsPaused else { return }
+    guard http.isListening == httpIsPaused else { return }
     httpIsPaused = !http.isListening
-    for (index, listener) in http.listeners.enumerated() {
+    for index in 0..<http.listeners.count {
+      let listener = http.listeners[index]
       if httpIsPaused {
         poll.remove(listener.descriptor)
       } else {
@@ -48,64 +48,69 @@ extension Supervisor {
     }
   }
 
+  @inline(never)
   func advanceHTTP(_ place: Int) {
-    if let request = http?.advance(place, at: now) { answer(request, place) }
+    if let request = http.advance(place) { answer(request, place) }
   }
 
+  @inline(never)
   private func answer(_ request: HTTPRequest, _ place: Int) {
-    guard let listener = http?.listener(of: place) else { return }
+    guard let listener = http.listener(of: place) else { return }
     if listener.servesPages && request.path == "/livez" {
       answer(place, liveness)
     } else if listener.servesPages && request.path == "/readyz" {
       let isVerbose = request.query.hasPrefix("verbose")
       if let answer = readinessByPhase, !isVerbose {
         self.answer(place, answer)
-      } else if http?.wait(place, for: .readiness(isVerbose: isVerbose)) == true {
+      } else if http.wait(place, for: isVerbose ? .verboseReadiness : .readiness) {
         checkReadiness()
       }
     } else if listener.servesPages && request.path == "/status" {
-      http?.answer(place, .ok, status().json, type: "application/json", at: now)
+      http.answer(place, .ok, status().json, type: "application/json")
     } else if listener.servesPages && request.path == "/metrics" {
-      http?.answer(place, .ok, status().metrics, type: "text/plain; version=0.0.4; charset=utf-8", at: now)
+      http.answer(place, .ok, status().metrics, type: "text/plain; version=0.0.4; charset=utf-8")
     } else if listener.servesDrain && request.path == "/drain" {
-      if http?.wait(place, for: .drain) == true {
+      if http.wait(place, for: .drain) {
         drain()
       } else {
-        http?.answer(place, .unavailable, "too many drains are being waited for\n", at: now)
+        http.answer(place, .unavailable, "too many drains are being waited for\n")
       }
     } else {
-      http?.answer(place, .notFound, "not found: /livez /readyz /status /metrics\n", at: now)
+      http.answer(place, .notFound, "not found: /livez /readyz /status /metrics\n")
     }
   }
 
+  @inline(never)
   private func answer(_ place: Int, _ answer: ControlAnswer) {
     switch answer {
-    case .yes(let text): http?.answer(place, .ok, "\(text)\n", at: now)
+    case .yes(let text): http.answer(place, .ok, "\(text)\n")
     case .no(let text), .refused(let text), .progress(let text):
-      http?.answer(place, .unavailable, "\(text)\n", at: now)
+      http.answer(place, .unavailable, "\(text)\n")
     }
   }
 
   /// Answers the pages that wait for a check.
   func answerReadyPages(_ answer: ControlAnswer) {
-    let waiting = http?.waiting { if case .readiness = $0 { true } else { false } } ?? []
-    for (place, waiting) in waiting {
-      if waiting == .readiness(isVerbose: true) {
+    for place in 0..<HTTPServer.places {
+      switch http.places[place]?.state {
+      case .readiness: self.answer(place, answer)
+      case .verboseReadiness:
         let isReady = if case .yes = answer { true } else { false }
-        http?.answer(place, isReady ? .ok : .unavailable, verboseReadiness(isReady), at: now)
-      } else {
-        self.answer(place, answer)
+        http.answer(place, isReady ? .ok : .unavailable, verboseReadiness(isReady))
+      case .request, .drain, .sending, .hangUp, nil: break
       }
     }
   }
 
   /// In the manner of Kubernetes' own /readyz?verbose.
+  @inline(never)
   private func verboseReadiness(_ isReady: Bool) -> Text {
     var text = Text()
-    for (probe, result) in zip(readiness.probes, readiness.last?.results ?? []) {
-      switch result {
-      case .holds: text.append(contentsOf: "[+]\(probe) ok\n")
-      case .fails(let why): text.append(contentsOf: "[-]\(probe) failed: \(why)\n")
+    for record in readiness.probes {
+      switch record.last {
+      case .holds: text.append(contentsOf: "[+]\(record.probe) ok\n")
+      case .fails(let why): text.append(contentsOf: "[-]\(record.probe) failed: \(why)\n")
+      case nil: break
       }
     }
     text.append(isReady ? "[+]" : "[-]")
@@ -116,6 +121,8 @@ extension Supervisor {
 
   /// Answers the pages that wait for the drain's end.
   func answerDrainPages(_ answer: ControlAnswer) {
-    for (place, _) in http?.waiting(where: { $0 == .drain }) ?? [] { self.answer(place, answer) }
+    for place in 0..<HTTPServer.places where http.places[place]?.state == .drain {
+      self.answer(place, answer)
+    }
   }
 }

@@ -17,20 +17,19 @@ struct Notification: Equatable {
 
   /// Reads a datagram. What is not known, or makes no sense, is passed over, as systemd does.
   init(_ datagram: [UInt8]) {
-    for line in datagram.split(separator: UInt8(ascii: "\n")) {
-      let line = Array(line)
+    for line in datagram.pieces(separatedBy: UInt8(ascii: "\n")) {
       if line == "READY=1" {
         isReady = true
       } else if line == "STOPPING=1" {
         isStopping = true
-      } else if line.hasPrefix("STATUS=") {
-        status = Array(line.dropFirst(7).prefix(Notification.statusLimit))
-      } else if line.hasPrefix("EXTEND_TIMEOUT_USEC=") {
-        if let microseconds = decimal(line.dropFirst(20)), microseconds < 1 << 42 {
+      } else if let text = line.value(of: "STATUS=") {
+        status = text.part(from: 0, to: Notification.statusLimit)
+      } else if let text = line.value(of: "EXTEND_TIMEOUT_USEC=") {
+        if let microseconds = decimal(text), microseconds < 1 << 42 {
           extend = .microseconds(Int64(microseconds))
         }
-      } else if line.hasPrefix("MAINPID=") {
-        if let number = decimal(line.dropFirst(8)).flatMap({ Int32(exactly: $0) }), number > 0 {
+      } else if let text = line.value(of: "MAINPID=") {
+        if let number = decimal(text), let number = Int32(exactly: number), number > 0 {
           mainProcess = ProcessID(number)
         }
       }

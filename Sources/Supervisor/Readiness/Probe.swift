@@ -22,39 +22,34 @@ public enum Probe: Equatable, Sendable {
       self = .listen
     } else if text == "notify" {
       self = .notify
-    } else if text.hasPrefix("tcp:") {
-      guard let port = Probe.port(text.dropFirst(4)) else { return nil }
+    } else if let digits = text.value(of: "tcp:") {
+      guard let port = Probe.port(digits) else { return nil }
       self = .tcp(port)
-    } else if text.hasPrefix("http:") {
-      let rest = text.dropFirst(5)
-      let digits = rest.prefix { $0 != UInt8(ascii: "/") }
-      let path = Array(rest.dropFirst(digits.count))
+    } else if let rest = text.value(of: "http:") {
+      let slash = rest.position(of: UInt8(ascii: "/")) ?? rest.count
+      let path = rest.part(from: slash)
       // What goes into a request line: no blank, no control character.
-      guard let port = Probe.port(digits), path.count <= 1024, path.allSatisfy({ $0 > 0x20 && $0 != 0x7f })
+      guard let port = Probe.port(rest.part(from: 0, to: slash)), path.count <= 1024,
+        path.allSatisfy({ $0 > 0x20 && $0 != 0x7f })
       else {
         return nil
       }
       self = .http(port, path: path.isEmpty ? [UInt8(ascii: "/")] : path)
-    } else if text.hasPrefix("unix:") {
-      let path = Array(text.dropFirst(5))
-      guard path.first == UInt8(ascii: "/") || path.first == UInt8(ascii: "@"), path.count > 1,
-        path.count < 108
-      else {
-        return nil
-      }
+    } else if let path = text.value(of: "unix:") {
+      guard path.hasPrefix("/") || path.hasPrefix("@"), path.count > 1, path.count < 108 else { return nil }
       self = .unix(path)
-    } else if text.hasPrefix("exec:") {
-      guard let words = CommandLineWords.split(Array(text.dropFirst(5))), words.first?.isEmpty == false else {
-        return nil
-      }
+    } else if let line = text.value(of: "exec:") {
+      guard let words = CommandLineWords.split(line), words.first?.isEmpty == false else { return nil }
       self = .exec(words)
     } else {
       return nil
     }
   }
 
-  private static func port(_ digits: ArraySlice<UInt8>) -> UInt16? {
-    decimal(digits).flatMap { UInt16(exactly: $0) }.flatMap { $0 > 0 ? $0 : nil }
+  @inline(never)
+  private static func port(_ digits: [UInt8]) -> UInt16? {
+    guard let number = decimal(digits), let port = UInt16(exactly: number), port > 0 else { return nil }
+    return port
   }
 }
 

@@ -3,62 +3,79 @@ import Linux
 
 /// One evaluation of all probes, from the moment that somebody asks to the answer: connections and commands
 /// run beside each other, none waits longer than the whole may take.
-struct ReadinessCheck {
+enum ReadinessCheck {
   /// The whole check's limit: with it, every answer is out within 800 ms.
   static var limit: Duration { .milliseconds(700) }
 
-  /// A probe that is under way.
-  private enum Attempt {
-    case done(ProbeResult)
+  /// What the first twelve bytes of an answer mean; of fewer, that it is no HTTP.
+  static func result(_ line: [UInt8]) -> ProbeResult {
+    guard line.count >= 12, line.hasPrefix("HTTP/") else { return .fails("the answer is not HTTP") }
+    let status = line.part(from: 9, to: 12)
+    if let number = decimal(status), (200..<400).contains(number) { return .holds }
+    return .fails("answered \(status)")
+  }
+}
+
+/// One probe: what it came to last, and what is being done to know it anew.
+final class ProbeRecord {
+  let probe: Probe
+  /// What it came to in the last check that is over; nil before.
+  var last: ProbeResult?
+  /// What it has come to in the check under way; nil while that is not known.
+  private(set) var result: ProbeResult?
+
+  /// How far an attempt has come.
+  private enum Stage: UInt8 {
+    case none
     /// To 127.0.0.1, or (it said why not) to ::1.
-    case connecting(FileDescriptor, refusal: Errno?)
-    /// Some of the request is sent.
-    case sending(FileDescriptor, rest: [UInt8])
-    /// Some of the answer's first line is there.
-    case receiving(FileDescriptor, line: [UInt8])
-    case running(Command)
+    case connecting
+    /// Some of the request is sent; the rest of it is in `bytes`.
+    case sending
+    /// Some of the answer's first line is there, in `bytes`.
+    case receiving
+    /// The command runs.
+    case running
   }
 
-  private let probes: [Probe]
-  private var attempts: [Attempt]
-  /// When it ends, whatever has answered by then.
-  let deadline: Duration
+  private var stage = Stage.none
+  private var descriptor = FileDescriptor(-1)
+  /// Why 127.0.0.1 did not answer, where ::1 is tried.
+  private var refusal: Errno?
+  private var bytes: [UInt8] = []
+  private var command: Command?
 
-  /// What the probes need of the supervisor.
-  struct World {
-    var listening: () -> ProbeResult
-    var notified: () -> ProbeResult
-    var start: ([[UInt8]]) throws(Errno) -> Command
-    /// Waits for a descriptor on a probe's behalf; from its second time on only for what arrives there.
-    var wait: (FileDescriptor, Int, Bool) throws(Errno) -> Void
-    /// Ends that wait. (Closing alone does so only if no child holds a copy, as one does between fork and exec.)
-    var endWait: (FileDescriptor) -> Void
+  /// A probe that has not been asked yet.
+  init(_ probe: Probe, _ last: ProbeResult? = nil) {
+    self.probe = probe
+    self.last = last
   }
 
-  /// Begins all probes.
-  init(_ probes: [Probe], at now: Duration, _ world: World) {
-    self.probes = probes
-    deadline = now + ReadinessCheck.limit
-    attempts = []
-    for index in probes.indices {
-      do throws(Errno) {
-        attempts.append(try ReadinessCheck.begin(probes[index], index, world))
-      } catch {
-        attempts.append(.done(.fails("\(error)")))
-      }
+  /// Begins to ask.
+  func begin(_ index: Int, _ world: Supervisor) {
+    result = nil
+    refusal = nil
+    do throws(Errno) {
+      try attempt(index, world)
+    } catch {
+      result = .fails("\(error)")
     }
   }
 
-  private static func begin(_ probe: Probe, _ index: Int, _ world: World) throws(Errno) -> Attempt {
+  @inline(never)
+  private func attempt(_ index: Int, _ world: Supervisor) throws(Errno) {
     switch probe {
-    case .listen: return .done(world.listening())
-    case .notify: return .done(world.notified())
-    case .exec(let words): return .running(try world.start(words))
+    case .listen: result = world.listens()
+    case .notify:
+      result = world.readiness.saysReady ? .holds : .fails("the service has not said READY=1")
+    case .exec(let words):
+      command = try Command(words, signalMask: world.signalMask, ignoresChildSignal: world.ignoresChildSignal)
+      stage = .running
     case .tcp(let port), .http(let port, _):
       do throws(Errno) {
-        return try connect(port, index, world)
+        try connect(port, index, world)
       } catch {
-        return try connect(port, index, world, refusal: error)
+        refusal = error
+        try connect(port, index, world)
       }
     case .unix(let path):
       // A Unix socket connects at once or not at all.
@@ -67,27 +84,28 @@ struct ReadinessCheck {
       _ = try path.withCString { (path) throws(Errno) in
         try checked { clinux_unix_connect(descriptor.rawValue, path.pointer) }
       }
-      return .done(.holds)
+      result = .holds
     }
   }
 
   /// Connects to 127.0.0.1, or, where that has been refused (or there is no IPv4), to ::1.
-  private static func connect(
-    _ port: UInt16, _ index: Int, _ world: World, refusal: Errno? = nil
-  ) throws(Errno) -> Attempt {
+  @inline(never)
+  private func connect(_ port: UInt16, _ index: Int, _ world: Supervisor) throws(Errno) {
     let isIPv6 = refusal != nil
     do throws(Errno) {
-      let descriptor = FileDescriptor(
+      descriptor = FileDescriptor(
         try checked { socket(isIPv6 ? AF_INET6 : AF_INET, clinux_socket_stream_cloexec(), 0) })
       descriptor.setNonblocking()
       do throws(Errno) {
+        let descriptor = descriptor
         do throws(Errno) {
           _ = try checked { clinux_connect_loopback(descriptor.rawValue, isIPv6, port) }
         } catch {
           if error != Errno(EINPROGRESS) { throw error }
         }
-        try world.wait(descriptor, index, true)
-        return .connecting(descriptor, refusal: refusal)
+        try world.wait(for: descriptor, of: index, isNew: true)
+        stage = .connecting
+        result = nil
       } catch {
         descriptor.close()
         throw error
@@ -98,138 +116,98 @@ struct ReadinessCheck {
     }
   }
 
-  /// The results, each probe's own; nil while one is under way.
-  var results: [ProbeResult]? {
-    var results: [ProbeResult] = []
-    for attempt in attempts {
-      guard case .done(let result) = attempt else { return nil }
-      results.append(result)
-    }
-    return results
-  }
-
-  /// A probe's descriptor is ready.
-  mutating func advance(_ index: Int, _ world: World) {
-    guard index < attempts.count else { return }
-    switch attempts[index] {
-    case .done, .running: return
-    case .connecting(let descriptor, let refusal):
+  /// Its descriptor is ready.
+  @inline(never)
+  func advance(_ index: Int, _ world: Supervisor) {
+    switch stage {
+    case .none, .running: return
+    case .connecting:
       let error = clinux_socket_error(descriptor.rawValue)
       if error != 0 {
-        connectElsewhere(index, descriptor, refusal, Errno(error), world)
-      } else if case .http(let port, let path) = probes[index] {
+        connectElsewhere(index, Errno(error), world)
+      } else if case .http(let port, let path) = probe {
         var request: Text = "GET "
-        for byte in path { request.append(byte: byte) }
+        request.append(contentsOf: Text(bytes: path))
         request.append(
           contentsOf: " HTTP/1.1\r\nHost: localhost:\(port)\r\nUser-Agent: ebb\r\nConnection: close\r\n\r\n")
-        send(index, descriptor, request.bytes, world)
+        bytes = request.bytes
+        send(index, world)
       } else {
-        finish(index, descriptor, .holds, world)
+        finish(.holds, world)
       }
-    case .sending(let descriptor, let rest): send(index, descriptor, rest, world)
-    case .receiving(let descriptor, let line): receive(index, descriptor, line, world)
+    case .sending: send(index, world)
+    case .receiving: receive(world)
     }
   }
 
   /// A connection was refused: the other address family is tried, once.
-  private mutating func connectElsewhere(
-    _ index: Int, _ descriptor: FileDescriptor, _ refusal: Errno?, _ error: Errno, _ world: World
-  ) {
-    finish(index, descriptor, .fails("\(refusal ?? error)"), world)
-    guard refusal == nil, index < probes.count else { return }
-    switch probes[index] {
-    case .tcp(let port), .http(let port, _):
-      if let attempt = try? ReadinessCheck.connect(port, index, world, refusal: error) {
-        attempts[index] = attempt
-      }
+  private func connectElsewhere(_ index: Int, _ error: Errno, _ world: Supervisor) {
+    finish(.fails("\(refusal ?? error)"), world)
+    guard refusal == nil else { return }
+    refusal = error
+    switch probe {
+    case .tcp(let port), .http(let port, _): try? connect(port, index, world)
     case .listen, .unix, .exec, .notify: return
     }
   }
 
-  private mutating func send(_ index: Int, _ descriptor: FileDescriptor, _ bytes: [UInt8], _ world: World) {
-    let count: Int
+  private func send(_ index: Int, _ world: Supervisor) {
     do throws(Errno) {
-      count = try bytes.withUnsafeBufferPointer { (buffer) throws(Errno) in
-        try descriptor.writeNow(UnsafeRawBufferPointer(buffer))
-      }
+      bytes = bytes.part(from: try descriptor.writeSome(of: bytes))
     } catch {
-      if error != .wouldBlock { return finish(index, descriptor, .fails("hung up: \(error)"), world) }
-      count = 0
+      return finish(.fails("hung up: \(error)"), world)
     }
-    if count >= bytes.count {
-      attempts[index] = .receiving(descriptor, line: [])
+    stage = .sending
+    if bytes.isEmpty {
+      stage = .receiving
       // From now on only what arrives matters.
-      try? world.wait(descriptor, index, false)
-    } else {
-      attempts[index] = .sending(descriptor, rest: Array(bytes.dropFirst(count)))
+      try? world.wait(for: descriptor, of: index, isNew: false)
     }
   }
 
   /// "HTTP/1.1 200": twelve bytes decide.
-  private mutating func receive(
-    _ index: Int, _ descriptor: FileDescriptor, _ line: [UInt8], _ world: World
-  ) {
-    var line = line
-    let outcome = withUnsafeTemporaryAllocation(byteCount: 12, alignment: 1) { buffer -> Errno? in
-      do throws(Errno) {
-        let count = try descriptor.read(
-          into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<(12 - line.count)]))
-        line += UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])
-        return count == 0 ? Errno(ECONNRESET) : nil
-      } catch {
-        return error
-      }
-    }
-    if let outcome {
-      if outcome != .wouldBlock { finish(index, descriptor, .fails("no answer: \(outcome)"), world) }
-    } else if line.count < 12 {
-      attempts[index] = .receiving(descriptor, line: line)
-    } else {
-      finish(index, descriptor, ReadinessCheck.result(line), world)
+  @inline(never)
+  private func receive(_ world: Supervisor) {
+    do throws(Errno) {
+      _ = try descriptor.read(12 - bytes.count, addingTo: &bytes)
+      if bytes.count >= 12 { finish(ReadinessCheck.result(bytes), world) }
+    } catch {
+      finish(.fails("no answer: \(error)"), world)
     }
   }
 
-  /// What the first twelve bytes of an answer mean; of fewer, that it is no HTTP.
-  static func result(_ line: [UInt8]) -> ProbeResult {
-    guard line.count >= 12, line.hasPrefix("HTTP/") else { return .fails("the answer is not HTTP") }
-    let status = Array(line[9..<12])
-    if let number = decimal(status), (200..<400).contains(number) { return .holds }
-    return .fails("answered \(status)")
-  }
-
-  private mutating func finish(
-    _ index: Int, _ descriptor: FileDescriptor, _ result: ProbeResult, _ world: World
-  ) {
-    world.endWait(descriptor)
+  @inline(never)
+  private func finish(_ result: consuming ProbeResult, _ world: Supervisor) {
+    world.poll.remove(descriptor)
     descriptor.close()
-    attempts[index] = .done(result)
+    stage = .none
+    bytes = []
+    self.result = result
   }
 
-  /// A command has been reaped; false where it is none of ours.
-  mutating func noteReaped(_ process: ProcessID, _ status: ExitStatus) -> Bool {
-    for index in attempts.indices {
-      guard case .running(let command) = attempts[index], command.process == process else { continue }
-      if let error = command.outcome() {
-        attempts[index] = .done(.fails("cannot be run: \(error)"))
-      } else {
-        attempts[index] = .done(status == .exited(0) ? .holds : .fails("\(status)"))
-      }
-      return true
+  /// A command has been reaped; false where it is not this one's.
+  func noteReaped(_ process: ProcessID, _ status: ExitStatus) -> Bool {
+    guard stage == .running, let command, command.process == process else { return false }
+    stage = .none
+    if let error = command.outcome() {
+      result = .fails("cannot be run: \(error)")
+    } else {
+      result = status == .exited(0) ? .holds : .fails("\(status)")
     }
-    return false
+    return true
   }
 
-  /// The time is up: what has not answered has failed. Commands are killed with all that they started.
-  mutating func giveUp(_ world: World) {
-    for index in attempts.indices {
-      switch attempts[index] {
-      case .done: continue
-      case .connecting(let descriptor, _), .sending(let descriptor, _), .receiving(let descriptor, _):
-        finish(index, descriptor, .fails("no answer within \(ReadinessCheck.limit)"), world)
-      case .running(let command):
-        command.kill()
-        attempts[index] = .done(.fails("not finished within \(ReadinessCheck.limit)"))
-      }
+  /// The time is up: if it has not answered it has failed. A command is killed with all that it started.
+  @inline(never)
+  func giveUp(_ world: Supervisor) {
+    switch stage {
+    case .none: return
+    case .connecting, .sending, .receiving:
+      finish(.fails("no answer within \(ReadinessCheck.limit)"), world)
+    case .running:
+      command?.kill()
+      stage = .none
+      result = .fails("not finished within \(ReadinessCheck.limit)")
     }
   }
 }

@@ -22,29 +22,35 @@ extension Supervisor {
   }
 
   /// Begins a check, unless one is under way; its end answers all who wait.
+  @inline(never)
   func checkReadiness() {
-    guard readiness.check == nil else { return }
+    guard readiness.checkEnds == nil else { return }
     readiness.nextLook = nil
     readiness.checks &+= 1
-    let check = ReadinessCheck(readiness.probes, at: now, probeWorld)
-    readiness.check = check
+    readiness.checkEnds = now + ReadinessCheck.limit
+    for index in 0..<readiness.probes.count { readiness.probes[index].begin(index, self) }
     concludeReadiness()
   }
 
   /// A probe's descriptor is ready, unless the word comes of a check that is over.
   func advanceProbe(_ token: Int) {
-    let world = probeWorld
-    guard token >> 8 == readiness.checks & 0xff_ffff else { return }
-    readiness.check?.advance(token & 0xff, world)
+    let index = token & 0xff
+    guard token >> 8 == readiness.checks & 0xff_ffff, index < readiness.probes.count else { return }
+    readiness.probes[index].advance(index, self)
     concludeReadiness()
+  }
+
+  /// A child has been reaped; false where it is no probe's command.
+  func noteProbeReaped(_ process: ProcessID, _ status: ExitStatus) -> Bool {
+    for probe in readiness.probes where probe.noteReaped(process, status) { return true }
+    return false
   }
 
   /// Time for an unasked check, or for the end of one that takes too long.
   func takeReadinessTick() {
-    if let deadline = readiness.check?.deadline {
+    if let deadline = readiness.checkEnds {
       if deadline <= now {
-        let world = probeWorld
-        readiness.check?.giveUp(world)
+        for probe in readiness.probes { probe.giveUp(self) }
         concludeReadiness()
       }
     } else if let look = readiness.nextLook, look <= now {
@@ -54,11 +60,13 @@ extension Supervisor {
   }
 
   /// If every probe has its result: keeps them, moves on, answers.
+  @inline(never)
   func concludeReadiness() {
-    guard let results = readiness.check?.results else { return }
-    readiness.check = nil
-    readiness.last = (results, now)
-    let holds = results.allSatisfy { $0.isHolding }
+    guard readiness.checkEnds != nil, readiness.isComplete else { return }
+    readiness.checkEnds = nil
+    for probe in readiness.probes { probe.last = probe.result }
+    readiness.lastCheck = now
+    let holds = readiness.allHold
     if holds { readiness.wasReady = true }
     if lifecycle.phase == .starting {
       if holds {
@@ -70,42 +78,34 @@ extension Supervisor {
     }
     // A drain may have begun while the probes were running.
     let answer = readinessByPhase ?? (holds ? .yes("ready") : .no(whyNotReady))
-    control?.answerAll(.ready, answer)
+    control.answerAll(.readiness, answer)
     answerReadyPages(answer)
   }
 
   /// "not ready: listen: nothing listens on 8080".
   private var whyNotReady: Text {
     var text: Text = "not ready"
-    for (probe, result) in zip(readiness.probes, readiness.last?.results ?? []) {
-      if case .fails(let why) = result { text.append(contentsOf: ": \(probe): \(why)") }
+    for probe in readiness.probes {
+      if case .fails(let why) = probe.last { text.append(contentsOf: ": \(probe.probe): \(why)") }
     }
     return text
   }
 
-  private var probeWorld: ReadinessCheck.World {
-    let check = (readiness.checks & 0xff_ffff) << 8
-    return ReadinessCheck.World(
-      listening: { self.listens() },
-      notified: { self.readiness.saysReady ? .holds : .fails("the service has not said READY=1") },
-      start: { (words) throws(Errno) in
-        try Command(words, signalMask: self.signalMask, ignoresChildSignal: self.ignoresChildSignal)
-      },
-      wait: { (descriptor, index, isNew) throws(Errno) in
-        let token = Token(.probe, check | index).rawValue
-        if isNew {
-          self.sockets.noteProbe(from: clinux_local_port(descriptor.rawValue))
-          try self.poll.add(descriptor, token: token, writable: true)
-        } else {
-          try self.poll.modify(descriptor, token: token, writable: false)
-        }
-      },
-      endWait: { descriptor in self.poll.remove(descriptor) })
+  /// Waits for a descriptor on a probe's behalf; from its second time on only for what arrives there.
+  @inline(never)
+  func wait(for descriptor: FileDescriptor, of index: Int, isNew: Bool) throws(Errno) {
+    let token = Token(.probe, (readiness.checks & 0xff_ffff) << 8 | index).rawValue
+    if isNew {
+      sockets.noteProbe(from: clinux_local_port(descriptor.rawValue))
+      try poll.add(descriptor, token: token, writable: true)
+    } else {
+      try poll.modify(descriptor, token: token, writable: false)
+    }
   }
 
   /// `listen`: every port that was given, or at least one that was found, has a listener; of the service,
   /// where that can be seen.
-  private func listens() -> ProbeResult {
+  func listens() -> ProbeResult {
     if sockets.listensAsBefore() { return .holds }
     sockets.findPorts()
     if sockets.ports.ports.isEmpty {
@@ -113,7 +113,8 @@ extension Supervisor {
     }
     guard let listening = sockets.listening() else { return .fails("the socket table cannot be read") }
     for port in sockets.ports.ports {
-      let listeners = listening.filter { $0.local.port == port }
+      var listeners: [TCPSocket] = []
+      for socket in listening where socket.local.port == port { listeners.append(socket) }
       if listeners.isEmpty { return .fails("nothing listens on \(port)") }
       if sockets.ports.origin == .given && !sockets.mayBeServices(listeners) {
         return .fails("a stranger listens on \(port)")
@@ -134,12 +135,12 @@ extension Supervisor {
       ports.append(socket.local.port)
     }
     text.append(contentsOf: ports.isEmpty ? " is ready after \(now - started)" : " after \(now - started)")
-    say(
-      .phases, "serving", text,
-      [
-        Field("name", .text(name)), Field("pid", service.process.rawValue), Field("ports", .numbers(ports)),
-        Field("seconds", .seconds(now - started)),
-      ])
+    var facts = Facts()
+    facts.add("name", text: name)
+    facts.add("pid", service.process.rawValue)
+    facts.add("ports", numbers: ports)
+    facts.add("seconds", seconds: now - started)
+    say(.phases, "serving", text, facts)
   }
 
   // MARK: - sd_notify
@@ -147,8 +148,8 @@ extension Supervisor {
   /// Takes in what the service says, a bounded number of datagrams at a time.
   func takeNotifications() {
     guard let socket = readiness.notifySocket else { return }
+    var bytes = [UInt8](repeating: 0, count: Notification.limit)
     for _ in 0..<64 {
-      var bytes = [UInt8](repeating: 0, count: Notification.limit)
       var sender: Int32 = 0
       let count = bytes.withUnsafeMutableBufferPointer {
         clinux_receive_with_sender(socket.rawValue, $0.baseAddress, $0.count, &sender)
@@ -156,7 +157,7 @@ extension Supervisor {
       guard count >= 0 else { return }
       // Anybody can send to an abstract name: only the service's own processes are heard.
       guard sender > 0, ProcessTable.isDescendant(ProcessID(sender), of: .own) else { continue }
-      take(Notification(Array(bytes.prefix(count))))
+      take(Notification(bytes.part(from: 0, to: count)))
     }
   }
 

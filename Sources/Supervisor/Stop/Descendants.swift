@@ -5,45 +5,66 @@ import Linux
 /// process.
 enum Descendants {
   /// What was done.
-  struct Outcome {
+  final class Outcome {
     /// How many processes got the signal; nil where only a group could be signalled, since there is no /proc.
     var count: Int?
-    /// One of them, to name.
-    var example: ProcessRecord?
+    /// One of them, to name, and what it is called.
+    var example: ProcessID?
+    var exampleName: [UInt8] = []
     /// The groups to which descendants belong: the main process's own, and those in sessions that are not ours.
     /// Only a member of a session makes or joins a group of it, and whoever made the session is a descendant,
     /// so all members of these are.
     var groups: [ProcessID]
+
+    init(count: Int?, group: ProcessID) {
+      self.count = count
+      groups = [group]
+    }
+
+    func hasGroup(_ group: ProcessID) -> Bool {
+      for one in groups where one == group { return true }
+      return false
+    }
   }
 
   /// Sends a signal to every descendant, and wakes those that are suspended.
   ///
   /// Without /proc there is only the main process's group, and it is signalled only while a child of ours is
   /// in it, since its number may have gone to strangers otherwise.
+  @inline(never)
   static func send(_ signal: Signal, group: ProcessID) -> Outcome {
     guard let descendants = try? ProcessTable.descendants(of: .own) else {
       if ChildChange.isAnyInGroup(group) { try? group.sendToGroup(signal) }
-      return Outcome(count: nil, example: nil, groups: [group])
+      return Outcome(count: nil, group: group)
     }
-    var outcome = Outcome(count: 0, example: nil, groups: [group])
+    let outcome = Outcome(count: 0, group: group)
     let ownSession = ProcessID.ownSession
     for record in descendants {
-      if record.session != ownSession && !outcome.groups.contains(record.group) {
+      if record.session != ownSession && !outcome.hasGroup(record.group) {
         outcome.groups.append(record.group)
       }
-      guard ProcessTable.send(signal, to: record) else { continue }
+      guard deliver(signal, record) else { continue }
       outcome.count = (outcome.count ?? 0) + 1
-      if outcome.example == nil { outcome.example = record }
-      if record.state == UInt8(ascii: "T") && signal != .kill { ProcessTable.send(.continue, to: record) }
+      if outcome.example == nil {
+        outcome.example = record.process
+        outcome.exampleName = record.name
+      }
+      if record.state == UInt8(ascii: "T") && signal != .kill { _ = deliver(.continue, record) }
     }
     return outcome
+  }
+
+  @inline(never)
+  private static func deliver(_ signal: Signal, _ record: ProcessRecord) -> Bool {
+    ProcessTable.send(signal, to: record)
   }
 
   /// Kills every descendant. What forks as it is killed is met by its group's own signal, which the kernel
   /// delivers to all members at once and which stops a fork in progress, fork(2); and by the next round. A group
   /// gets it only while a child of ours is in it, since its number may have gone to strangers otherwise.
+  @inline(never)
   static func kill(group: ProcessID) -> Outcome {
-    var outcome = send(.kill, group: group)
+    let outcome = send(.kill, group: group)
     for group in outcome.groups where ChildChange.isAnyInGroup(group) {
       // None was met by number, but the group has one: it had forked and gone before it was its turn.
       if (try? group.sendToGroup(.kill)) != nil, outcome.count == 0 {

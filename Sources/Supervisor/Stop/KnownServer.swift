@@ -63,6 +63,12 @@ public enum KnownServer: CaseIterable, Sendable {
     }
   }
 
+  /// Whether one of them stops at this signal.
+  static func isStopSignal(_ signal: Signal) -> Bool {
+    for server in allCases where server.stopSignal == signal { return true }
+    return false
+  }
+
   /// What that signal does, and what another one would do.
   public var remark: StaticString {
     switch self {
@@ -104,9 +110,15 @@ public enum KnownServer: CaseIterable, Sendable {
     }
     // Programs that run in an interpreter have its name there, and rewrite their command line: "unicorn
     // master -c …", "gunicorn: master [app]", "puma 6.4 (tcp://…)". Or their script is the first word.
-    let word = firstArgument.prefix { $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: ":") }
-    let file = word.lastIndex(of: UInt8(ascii: "/")).map { word[(word.index(after: $0))...] } ?? word
-    guard let server = KnownServer(program: Array(file)) else { return nil }
+    var start = 0
+    var end = 0
+    while end < firstArgument.count {
+      let byte = firstArgument[end]
+      if byte == UInt8(ascii: " ") || byte == UInt8(ascii: ":") { break }
+      end += 1
+      if byte == UInt8(ascii: "/") { start = end }
+    }
+    guard let server = KnownServer(program: firstArgument.part(from: start, to: end)) else { return nil }
     self = server
   }
 
@@ -117,7 +129,7 @@ public enum KnownServer: CaseIterable, Sendable {
       self = .httpd
     } else if name == "haproxy" {
       self = .haproxy
-    } else if name.hasPrefix("php-fpm") && KnownServer.isVersion(name.dropFirst(7)) {
+    } else if let version = name.value(of: "php-fpm"), KnownServer.isVersion(version) {
       self = .phpFPM
     } else if name == "lighttpd" {
       self = .lighttpd
@@ -145,7 +157,7 @@ public enum KnownServer: CaseIterable, Sendable {
   }
 
   /// Nothing, "82", "8.2": what distributions put behind a name. (php-fpm_exporter is none, and dies of QUIT.)
-  private static func isVersion(_ suffix: ArraySlice<UInt8>) -> Bool {
+  private static func isVersion(_ suffix: [UInt8]) -> Bool {
     suffix.allSatisfy { ($0 >= UInt8(ascii: "0") && $0 <= UInt8(ascii: "9")) || $0 == UInt8(ascii: ".") }
   }
 

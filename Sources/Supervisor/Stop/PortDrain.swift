@@ -28,27 +28,27 @@ public struct PortDrain {
     if lameDuck == nil { plan.quietChance = quietChance }
     if let busyMax { plan.busyMax = busyMax }
     var lifecycle = Lifecycle(plan: plan)
-    var watch = SocketWatch(given: ports)
+    let watch = SocketWatch(given: ports, ignoring: ignoredPeers)
     let began = MonotonicClock.now
     // A table that cannot be read would let everything pass for idle.
     let first = try watch.trafficOrError()
-    watch.ignore(ignoredPeers)
     watch.listenForDeaths()
     watch.beginArrivals(at: began)
     say(
       "draining: \(first.connections, "connection"), \(first.busy) busy; no supervisor, so the ports are watched"
     )
-    var events: [Event] = [.drainRequest]
+    var event: Event? = .drainRequest
     var busy = 0
     var toldQuiet = false
     while true {
-      while let event = events.popLast() {
-        for action in lifecycle.handle(event, at: MonotonicClock.now) where action == .look {
+      while let happened = event {
+        event = nil
+        for action in lifecycle.handle(happened, at: MonotonicClock.now) where action == .look {
           if !lifecycle.isFinishing {
             _ = watch.takeNotices { _ in }
             let arrivals = watch.lookAtArrivals(
               wantsRequests: lifecycle.quiet?.wantsRequests == true, at: MonotonicClock.now)
-            events.append(.look(Look(busy: 0, lingering: 0, arrivals: arrivals)))
+            event = .look(Look(busy: 0, lingering: 0, arrivals: arrivals))
             continue
           }
           if lifecycle.hasGoneQuiet, let quiet = lifecycle.quiet, !toldQuiet {
@@ -57,7 +57,7 @@ public struct PortDrain {
           }
           watch.followBusy()
           busy = try watch.trafficOrError().busy
-          events.append(.look(Look(busy: busy, lingering: 0)))
+          event = .look(Look(busy: busy, lingering: 0))
         }
       }
       let now = MonotonicClock.now
@@ -69,7 +69,7 @@ public struct PortDrain {
       if let end, now >= end { return false }
       guard let wake = lifecycle.wake else { return true }
       MonotonicClock.sleep(until: min(wake, end ?? wake))
-      events.append(.tick)
+      event = .tick
     }
   }
 }

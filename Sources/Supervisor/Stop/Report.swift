@@ -101,29 +101,29 @@ struct Report {
     text.append(contentsOf: ", \(bytes, "byte") lost")
   }
 
-  /// The same facts as JSON fields.
-  var fields: [Field] {
-    var fields: [Field] = [
-      Field("exit", exitCode),
-      Field("seconds", duration.map { .seconds($0) } ?? .null),
-      Field("free", .numbers(ports.filter { $0.state == .free && !$0.isUDP }.map { $0.port })),
-      Field(
-        "held",
-        .numbers(ports.filter { ($0.state == .listening || $0.state == .inUse) && !$0.isUDP }.map { $0.port })
-      ),
-    ]
+  /// The same as facts.
+  var facts: Facts {
+    var facts = Facts()
+    facts.add("exit", exitCode)
+    facts.add("seconds", seconds: duration)
+    facts.add("free", numbers: tcpPorts { $0 == .free })
+    facts.add("held", numbers: tcpPorts { $0 == .listening || $0 == .inUse })
     let isMeasured = losses.notMeasured == nil
-    fields.append(Field("measured", .flag(isMeasured)))
-    fields.append(Field("resets", isMeasured ? .number(Int64(losses.resets)) : .null))
-    fields.append(Field("thrown_out", isMeasured ? .number(Int64(losses.thrownOut)) : .null))
-    fields.append(Field("bytes_unread", isMeasured ? .number(Int64(clamping: losses.unread)) : .null))
-    fields.append(
-      Field("bytes_unacknowledged", isMeasured ? .number(Int64(clamping: losses.unacknowledged)) : .null))
-    fields.append(Field("connections_left", left.map { .number(Int64($0.waiting + $0.silent)) } ?? .null))
-    fields.append(
-      Field("bytes_left", left.map { .number(Int64(clamping: $0.waitingBytes + $0.silentBytes)) } ?? .null))
-    if let survivors, survivors > 0 { fields.append(Field("survivors", survivors)) }
-    return fields
+    facts.add("measured", flag: isMeasured)
+    facts.add("resets", number: isMeasured ? Int64(losses.resets) : nil)
+    facts.add("thrown_out", number: isMeasured ? Int64(losses.thrownOut) : nil)
+    facts.add("bytes_unread", number: isMeasured ? Int64(clamping: losses.unread) : nil)
+    facts.add("bytes_unacknowledged", number: isMeasured ? Int64(clamping: losses.unacknowledged) : nil)
+    facts.add("connections_left", number: left.map { Int64($0.waiting + $0.silent) })
+    facts.add("bytes_left", number: left.map { Int64(clamping: $0.waitingBytes + $0.silentBytes) })
+    if let survivors, survivors > 0 { facts.add("survivors", survivors) }
+    return facts
+  }
+
+  private func tcpPorts(_ isMeant: (PortEnd.State) -> Bool) -> [UInt16] {
+    var found: [UInt16] = []
+    for end in ports where !end.isUDP && isMeant(end.state) { found.append(end.port) }
+    return found
   }
 }
 

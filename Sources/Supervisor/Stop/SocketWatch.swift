@@ -4,7 +4,7 @@ import Linux
 
 /// What ebb knows of the service's sockets: which they are, what is busy among them, what dies, what is left
 /// to the kernel. Reads tables when it is asked to, and keeps the counts for the report.
-struct SocketWatch {
+final class SocketWatch {
   /// The service's ports, as far as they are known.
   private(set) var ports: ServicePorts
   private var table = SocketTable()
@@ -22,7 +22,7 @@ struct SocketWatch {
   /// The count had grown at the last look: a connection is counted a moment before it is in the table.
   private var mayBeIncomplete = false
   /// `--ignore-peer`, and the ports from which ebb itself has probed last.
-  private var ignoredPeers: [PeerRange] = []
+  private let ignoredPeers: [PeerRange]
   private var probePorts: [UInt16] = []
   /// Connections of its probes that the service had not accepted when the drain began, by their cookies.
   private var unacceptedProbes: [UInt64] = []
@@ -67,69 +67,96 @@ struct SocketWatch {
     var isNone: Bool { notMeasured == nil && resets == 0 }
   }
 
-  init(given: [UInt16]) {
+  /// A watch over these ports, or over those that are found where there are none. What comes from `peers` is no
+  /// traffic.
+  init(given: [UInt16], ignoring peers: [PeerRange]) {
+    ignoredPeers = peers
     ports = ServicePorts(ports: given, origin: given.isEmpty ? nil : .given)
   }
 
   /// Notes what listens before the launch, unless the ports are given: should neither the cgroup nor the
   /// descriptors tell whose a listener is, one that was there before is not the service's.
-  mutating func noteListenersBefore() {
-    guard ports.origin == nil else { return }
+  func noteListenersBefore() {
+    if ports.origin == nil { listenersBefore = cookies(listeners() ?? []) }
+  }
+
+  /// What listens at these ports, or at all where there are none; nil where the table cannot be read.
+  @inline(never)
+  private func listeners(ports: [UInt16] = []) -> [TCPSocket]? {
     let listeners = Listeners()
-    try? table.read(Listeners.query(), into: listeners)
-    listenersBefore = listeners.sockets.map { $0.cookie }
+    guard (try? table.read(Listeners.query(ports: ports), into: listeners)) != nil else { return nil }
+    return listeners.sockets
   }
 
   /// Takes a port out of what can be found: ebb's own pages are served there.
-  mutating func exclude(_ port: UInt16) { excluded.append(port) }
+  func exclude(_ port: UInt16) { excluded.append(port) }
 
   /// Looks for the service's listening sockets, unless the user named the ports. `family` is the
   /// service's processes, where they are known already.
-  mutating func findPorts(of family: [ProcessRecord]? = nil) {
+  func findPorts(of family: [ProcessRecord]? = nil) {
     guard ports.origin != .given else { return }
-    let listeners = Listeners()
-    guard (try? table.read(Listeners.query(), into: listeners)) != nil else { return }
-    let others = listeners.sockets.filter { !excluded.contains($0.local.port) }
+    guard let listeners = listeners() else { return }
+    var others: [TCPSocket] = []
+    for socket in listeners where !excluded.contains(socket.local.port) { others.append(socket) }
     if others.isEmpty { return }
     let found = ServicePorts.find(
-      among: others, cgroup: Cgroup.own, before: listenersBefore,
-      family: (family ?? (try? ProcessTable.descendants(of: .own)))?.map { $0.process } ?? [])
+      among: others, cgroup: Cgroup.own, before: listenersBefore, family: processes(family))
     // Ports once found stay: a server closes its listeners when it begins to stop.
     if found.origin != nil { ports = found }
   }
 
+  /// The numbers of these processes, or of the service's.
+  @inline(never)
+  private func processes(_ family: [ProcessRecord]? = nil) -> [ProcessID] {
+    var processes: [ProcessID] = []
+    for record in family ?? (try? ProcessTable.descendants(of: .own)) ?? [] {
+      processes.append(record.process)
+    }
+    return processes
+  }
+
   /// Which of the ports are listened on now; nil where the table cannot be read.
-  mutating func listening() -> [TCPSocket]? {
-    if ports.ports.isEmpty { return [] }
-    let listeners = Listeners()
-    guard (try? table.read(Listeners.query(ports: ports.ports), into: listeners)) != nil else { return nil }
-    return listeners.sockets
+  func listening() -> [TCPSocket]? {
+    ports.ports.isEmpty ? [] : listeners(ports: ports.ports)
   }
 
   /// Whether listeners on a given port are the service's, as far as that can be seen: a service that did not
   /// get its port must not be called ready because somebody else has it.
   func mayBeServices(_ listeners: [TCPSocket]) -> Bool {
-    if let cgroup = Cgroup.own, listeners.contains(where: { $0.cgroup == cgroup }) { return true }
-    let family = (try? ProcessTable.descendants(of: .own))?.map { $0.process } ?? []
+    if let cgroup = Cgroup.own {
+      for socket in listeners where socket.cgroup == cgroup { return true }
+    }
+    let family = processes()
     let owners = SocketOwners(family)
     if family.isEmpty || !owners.isComplete { return true }
-    return listeners.contains { $0.inode == 0 || owners.hold($0.inode) }
+    for socket in listeners where socket.inode == 0 || owners.hold(socket.inode) { return true }
+    return false
   }
 
   /// Remembers listeners as the service's. (From /proc they have no cookies that another could not get.)
-  mutating func remember(_ listeners: [TCPSocket]) {
-    knownListeners = table.source == .netlink ? listeners.map { $0.cookie } : []
+  func remember(_ listeners: [TCPSocket]) {
+    knownListeners = table.source == .netlink ? cookies(listeners) : []
+  }
+
+  @inline(never)
+  private func cookies(_ sockets: [TCPSocket]) -> [UInt64] {
+    var cookies: [UInt64] = []
+    for socket in sockets { cookies.append(socket.cookie) }
+    return cookies
   }
 
   /// Whether all listeners that are remembered are there still. Then they need not be looked for, and nobody
   /// has to be asked whose they are: what a probe asks every few seconds costs one short dump.
-  mutating func listensAsBefore() -> Bool {
+  func listensAsBefore() -> Bool {
     guard !knownListeners.isEmpty, let listening = listening() else { return false }
-    return knownListeners.allSatisfy { cookie in listening.contains { $0.cookie == cookie } }
+    let cookies = cookies(listening)
+    for known in knownListeners where !cookies.contains(known) { return false }
+    return true
   }
 
   /// What is going on at the service's ports now; empty where none is known or the table cannot be read.
-  mutating func portTraffic() -> [PortTraffic] {
+  @inline(never)
+  func portTraffic() -> [PortTraffic] {
     if ports.ports.isEmpty { return [] }
     let traffics = PortTraffics(ports: ports.ports)
     guard (try? table.read(traffics.query, into: traffics)) != nil else { return [] }
@@ -137,7 +164,7 @@ struct SocketWatch {
   }
 
   /// New connections a second since this was asked before, at least half a second ago.
-  mutating func arrivals(at now: Duration) -> Rate? {
+  func arrivals(at now: Duration) -> Rate? {
     guard let count = AcceptedConnections.count else { return nil }
     guard let before = lastArrivals else {
       lastArrivals = (count, now, nil)
@@ -150,12 +177,9 @@ struct SocketWatch {
     return rate
   }
 
-  /// Takes out of what counts as traffic what comes from these peers.
-  mutating func ignore(_ peers: [PeerRange]) { ignoredPeers = peers }
-
   /// A probe of ebb's own goes out from this port: no traffic. As many are remembered as an accept queue holds,
   /// since in that of a service that hangs they stay.
-  mutating func noteProbe(from port: UInt16) {
+  func noteProbe(from port: UInt16) {
     if port == 0 || probePorts.contains(port) { return }
     if probePorts.count >= 128 { probePorts.removeFirst() }
     probePorts.append(port)
@@ -169,26 +193,27 @@ struct SocketWatch {
   }
 
   /// Begins to look for arrivals: what is there now is not new.
-  mutating func beginArrivals(at now: Duration) {
+  func beginArrivals(at now: Duration) {
     arrivalWatch = ArrivalWatch(ignoring: ignoredPeers + probePorts.map { PeerRange(loopbackPort: $0) })
     arrived = 0
     _ = lookAtArrivals(wantsRequests: true, at: now)
   }
 
   /// The traffic so far, as the counter of the whole namespace tells, is the service's: nothing else listens there.
-  mutating func hasNamespaceForItself() -> Bool {
-    let listeners = Listeners()
-    guard (try? table.read(Listeners.query(), into: listeners)) != nil else { return false }
-    return listeners.sockets.allSatisfy { socket in
+  func hasNamespaceForItself() -> Bool {
+    guard let listeners = listeners() else { return false }
+    for socket in listeners {
       // 127.0.0.11 is Docker's own resolver in its networks.
-      ports.ports.contains(socket.local.port) || excluded.contains(socket.local.port)
-        || socket.local.ipv4 == 0x7f00_000b
+      if socket.local.ipv4 == 0x7f00_000b { continue }
+      if !ports.ports.contains(socket.local.port) && !excluded.contains(socket.local.port) { return false }
     }
+    return true
   }
 
   /// Looks at what has arrived since this was asked before; nil where that cannot be told. `wantsRequests`:
   /// those on connections that were there before, too.
-  mutating func lookAtArrivals(wantsRequests: Bool, at now: Duration) -> Arrivals? {
+  @inline(never)
+  func lookAtArrivals(wantsRequests: Bool, at now: Duration) -> Arrivals? {
     guard !ports.ports.isEmpty, let watch = arrivalWatch else {
       arrived = nil
       return nil
@@ -221,10 +246,11 @@ struct SocketWatch {
   }
 
   /// Ends that, and gives its memory back.
-  mutating func endArrivals() { arrivalWatch = nil }
+  func endArrivals() { arrivalWatch = nil }
 
   /// Begins to listen for deaths. From here on losses are counted.
-  mutating func listenForDeaths() {
+  @inline(never)
+  func listenForDeaths() {
     guard !ports.ports.isEmpty, notices == nil else { return }
     do throws(Errno) {
       notices = try DeathNotices(ports: ports.ports)
@@ -239,13 +265,14 @@ struct SocketWatch {
   }
 
   /// Waits for the notices that are under way, so that what is not counted then was not lost.
-  mutating func awaitNotices() {
+  func awaitNotices() {
     guard notices != nil, losses.notMeasured == nil else { return }
     if !DeathNotices.waitForThoseUnderWay(atMost: .milliseconds(100)) { losses.notMeasured = .late }
   }
 
   /// Takes in the notices that have come, at most `limit`; false when there may be more.
-  mutating func takeNotices(limit: Int = 1024, _ tell: (Death) -> Void) -> Bool {
+  @inline(never)
+  func takeNotices(limit: Int = 1024, _ tell: (Death) -> Void) -> Bool {
     guard let notices else { return true }
     for _ in 0..<limit {
       switch notices.next() {
@@ -272,12 +299,13 @@ struct SocketWatch {
 
   /// Looks at the open connections; nil where they cannot be read, or no port is known. The first look after
   /// ``followBusy()`` decides which are waited for.
-  mutating func lookAtTraffic() -> Traffic? {
+  func lookAtTraffic() -> Traffic? {
     ports.ports.isEmpty ? nil : try? trafficOrError()
   }
 
   /// The same, with the reason where they cannot be read.
-  mutating func trafficOrError() throws(Errno) -> Traffic {
+  @inline(never)
+  func trafficOrError() throws(Errno) -> Traffic {
     let watch = busyWatch ?? BusyWatch(probePorts: probePorts)
     watch.beginLook()
     try table.read(BusyWatch.query(ports: ports.ports), into: watch)
@@ -286,20 +314,21 @@ struct SocketWatch {
   }
 
   /// From the next look on, the connections that are busy then are followed.
-  mutating func followBusy() { if busyWatch == nil { busyWatch = BusyWatch(probePorts: probePorts) } }
+  func followBusy() { if busyWatch == nil { busyWatch = BusyWatch(probePorts: probePorts) } }
 
   /// Ends the following, and gives its memory back.
-  mutating func endFollowing() {
+  func endFollowing() {
     busyWatch = nil
     arrivalWatch = nil
   }
 
   /// The same look once, for the report, where nothing was lingered for: only at ports that are known.
-  mutating func lookAtLeftovers() -> LingerLook? { ports.ports.isEmpty ? nil : lookAtLingering() }
+  func lookAtLeftovers() -> LingerLook? { ports.ports.isEmpty ? nil : lookAtLingering() }
 
   /// Looks at what the service has left to the kernel; nil where that cannot be read. Where no port is known
   /// (a service that ended before anybody asked), all those of our cgroup count, or of the namespace.
-  mutating func lookAtLingering() -> LingerLook? {
+  @inline(never)
+  func lookAtLingering() -> LingerLook? {
     let collector = LingerCollector(cgroup: ports.ports.isEmpty ? Cgroup.own : nil)
     guard (try? table.read(LingerLook.query(ports: ports.ports), into: collector)) != nil else { return nil }
     return collector.look
