@@ -5,22 +5,19 @@ import Supervisor
 /// Asks the supervisor of this container.
 struct ControlClient {
   /// Why there is no answer.
-  enum Failure: Error {
-    /// No supervisor listens.
-    case nobody(Text)
-    /// One listens, and does not answer in time, or not in a way that can be understood.
-    case silent(Text)
+  struct Failure: Error {
+    /// No supervisor listens; else one does, and does not answer in time, or not in a way that can be understood.
+    let isNobody: Bool
+    let text: Text
 
-    var text: Text {
-      switch self {
-      case .nobody(let text), .silent(let text): text
-      }
-    }
+    static func nobody(_ text: Text) -> Failure { Failure(isNobody: true, text: text) }
+    static func silent(_ text: Text) -> Failure { Failure(isNobody: false, text: text) }
   }
 
   private let socket: UnixSocket
 
   /// Connects, and sends a request.
+  @inline(never)
   init(_ address: ControlAddress, _ request: ControlRequest, limit: Duration) throws(Failure) {
     guard let name = address.name else {
       throw .nobody("no supervisor to ask: there is no /proc to make its name from, or --control is off")
@@ -42,6 +39,7 @@ struct ControlClient {
   }
 
   /// The next answer. Waits as long as was said, or as is said here.
+  @inline(never)
   func next(limit: Duration? = nil) throws(Failure) -> ControlAnswer {
     if let limit { socket.setLimit(limit) }
     switch socket.receive(limit: ControlAnswer.limit) {
@@ -61,7 +59,8 @@ struct ControlClient {
     guard let client = try? ControlClient(.automatic, .main, limit: .milliseconds(200)),
       case .yes(let text)? = try? client.next()
     else { return nil }
-    return decimal(text.bytes).flatMap { Int32(exactly: $0) }.map { ProcessID($0) }
+    guard let number = Values.number(text.bytes, atMost: UInt64(Int32.max)) else { return nil }
+    return ProcessID(Int32(truncatingIfNeeded: number))
   }
 
   /// How long a probe waits: longer than the supervisor takes for any answer, shorter than any platform does.
@@ -69,6 +68,7 @@ struct ControlClient {
 }
 
 /// Writes one line to standard error.
+@inline(never)
 func complain(_ text: Text) {
   try? Text("ebb: \(text)\n").write(to: .standardError)
 }

@@ -3,19 +3,27 @@ import Supervisor
 
 /// What `ebb help` prints.
 enum Help {
+  @inline(never)
   static func text(_ arguments: Arguments) throws(UsageError) -> Text {
     guard let topic = arguments.first else { return overview }
-    if topic == "run" { return RunOptions.help }
-    if topic == "drain" { return DrainCommand.help }
-    if topic == "ready" { return ReadyCommand.help }
-    if topic == "live" { return LiveCommand.help }
-    if topic == "status" { return StatusCommand.help }
-    if topic == "port" { return PortCommand.help }
-    if topic == "sockets" { return SocketsCommand.help }
-    if topic == "copy" { return CopyCommand.help }
-    if topic == "signals" { return signals }
-    throw UsageError(
-      "no help on \(topic): expected run, drain, ready, live, status, port, sockets, copy or signals")
+    let help: StaticString
+    switch Command.Name(topic) {
+    case .run: help = RunOptions.table.help
+    case .drain: help = DrainCommand.table.help
+    case .ready: help = ProbeCommand.ready.help
+    case .live: help = ProbeCommand.live.help
+    case .status: help = StatusCommand.table.help
+    case .port: help = PortCommand.table.help
+    case .sockets: help = SocketsCommand.table.help
+    case .copy: help = CopyCommand.help
+    case .help, nil:
+      guard topic == "signals" else {
+        throw UsageError(
+          "no help on \(topic): expected run, drain, ready, live, status, port, sockets, copy or signals")
+      }
+      help = signals
+    }
+    return Text(stringLiteral: help)
   }
 
   private static var overview: Text {
@@ -38,18 +46,26 @@ enum Help {
     """
   }
 
-  private static var signals: Text {
-    var text: Text =
-      "What a known server is sent to stop (--stop-signal auto). Any other gets the signal that began the stop.\n\n"
-    for server in KnownServer.allCases {
-      var line: Text = "  \(server.name)"
-      while line.bytes.count < 16 { line.append(" ") }
-      line.append(contentsOf: "\(server.stopSignal)")
-      while line.bytes.count < 26 { line.append(" ") }
-      line.append(server.remark)
-      line.append("\n")
-      text.append(contentsOf: line)
-    }
-    return text
+  /// What known servers are stopped with, and why.
+  private static var signals: StaticString {
+    """
+    What a known server is sent to stop (--stop-signal auto). Any other gets the signal that began the stop.
+
+      nginx         SIGQUIT   QUIT finishes the requests in progress; TERM cuts them
+      Apache httpd  SIGWINCH  WINCH finishes the requests in progress; TERM cuts them
+      HAProxy       SIGUSR1   USR1 finishes the connections in progress; TERM cuts them
+      php-fpm       SIGQUIT   QUIT finishes requests within process_control_timeout, which is 0 by default: ebb waits for them first
+      lighttpd      SIGINT    INT finishes the requests in progress; TERM cuts them
+      PostgreSQL    SIGINT    INT ends every session and shuts down cleanly; TERM waits for each session to leave
+      uWSGI         SIGQUIT   QUIT ends it at once, so ebb waits for requests first; TERM reloads it
+      unicorn       SIGQUIT   QUIT finishes the requests in progress; TERM cuts them
+      gunicorn      SIGTERM   TERM finishes the requests in progress; QUIT cuts them
+      uvicorn       SIGTERM   TERM finishes the requests in progress
+      puma          SIGTERM   TERM finishes the requests in progress
+      Caddy         SIGTERM   TERM finishes the requests in progress, within its grace_period
+      Redis         SIGTERM   TERM saves, where that is configured, and ends
+      MariaDB       SIGTERM   TERM ends every session and shuts down cleanly
+
+    """
   }
 }

@@ -19,76 +19,75 @@ public func main(_ count: Int32, _ arguments: UnsafeMutablePointer<UnsafeMutable
 }
 
 /// What the first word asks for.
-enum Command {
-  case run(Arguments)
-  case drain(Arguments)
-  case ready(Arguments)
-  case live(Arguments)
-  case status(Arguments)
-  case port(Arguments)
-  case sockets(Arguments)
-  case copy(Arguments)
-  case help(Arguments)
-  case version
+struct Command {
+  /// The commands; a first word that is none is the service's (or begins the options of `run`).
+  enum Name: Int {
+    case run, drain, ready, live, status, port, sockets, copy, help
 
-  /// A first word that is no command is the service's (or begins the options of `run`).
-  init(_ arguments: Arguments) {
-    var rest = arguments
-    rest.skip()
-    guard let word = rest.first else {
-      self = .run(rest)
-      return
-    }
-    var behind = rest
-    behind.skip()
-    if word == "run" {
-      self = .run(behind)
-    } else if word == "drain" {
-      self = .drain(behind)
-    } else if word == "ready" {
-      self = .ready(behind)
-    } else if word == "live" {
-      self = .live(behind)
-    } else if word == "status" {
-      self = .status(behind)
-    } else if word == "port" {
-      self = .port(behind)
-    } else if word == "sockets" {
-      self = .sockets(behind)
-    } else if word == "copy" {
-      self = .copy(behind)
-    } else if word == "help" || word == "--help" || word == "-h" {
-      self = .help(behind)
-    } else if word == "--version" || word == "-V" {
-      self = .version
-    } else {
-      self = .run(rest)
+    /// The command with this name.
+    init?(_ word: CString) {
+      guard let place = place(of: word, in: "run drain ready live status port sockets copy help") else {
+        return nil
+      }
+      self.init(rawValue: place)
     }
   }
 
-  func run() throws(UsageError) -> Int32 {
-    switch self {
-    case .run(let arguments):
-      guard let configuration = try RunOptions.configuration(arguments) else {
-        return output(RunOptions.help)
-      }
-      return Int32(Supervisor.run(configuration))
-    case .drain(let arguments): return try DrainCommand.run(arguments)
-    case .ready(let arguments): return try ReadyCommand.run(arguments)
-    case .live(let arguments): return try LiveCommand.run(arguments)
-    case .status(let arguments): return try StatusCommand.run(arguments)
-    case .port(let arguments): return try PortCommand.run(arguments)
-    case .sockets(let arguments): return try SocketsCommand.run(arguments)
-    case .copy(let arguments): return try CopyCommand.run(arguments)
-    case .help(let arguments):
-      return output(try Help.text(arguments))
-    case .version:
-      return output("ebb \(ebbVersion)\n")
+  /// nil is the version.
+  let name: Name?
+  /// The words behind it.
+  let arguments: Arguments
+
+  init(_ arguments: Arguments) {
+    var rest = arguments
+    rest.skip()
+    var behind = rest
+    behind.skip()
+    guard let word = rest.first else {
+      self.name = .run
+      self.arguments = rest
+      return
     }
+    if let name = Name(word) {
+      self.name = name
+    } else if word == "--help" || word == "-h" {
+      name = .help
+    } else if word == "--version" || word == "-V" {
+      name = nil
+    } else {
+      name = .run
+      behind = rest
+    }
+    self.arguments = behind
+  }
+
+  func run() throws(UsageError) -> Int32 {
+    switch name {
+    case .run: try Command.supervise(arguments)
+    case .drain: try DrainCommand.run(arguments)
+    case .ready: try ProbeCommand.run(arguments, ProbeCommand.ready, .ready)
+    case .live: try ProbeCommand.run(arguments, ProbeCommand.live, .live)
+    case .status: try StatusCommand.run(arguments)
+    case .port: try PortCommand.run(arguments)
+    case .sockets: try SocketsCommand.run(arguments)
+    case .copy: try CopyCommand.run(arguments)
+    case .help: output(try Help.text(arguments))
+    case nil: output("ebb \(ebbVersion)\n")
+    }
+  }
+
+  @inline(never)
+  private static func supervise(_ arguments: Arguments) throws(UsageError) -> Int32 {
+    var configuration = Configuration(arguments: arguments.pointer)
+    guard try RunOptions.read(arguments, &configuration) else {
+      return output(Text(stringLiteral: RunOptions.table.help))
+    }
+    return Int32(Supervisor.run(configuration))
   }
 }
 
 /// Writes to standard output; the exit code says whether it got there.
+@inline(never)
 func output(_ text: Text) -> Int32 {
   (try? text.write(to: .standardOutput)) == nil ? 1 : 0
 }

@@ -6,37 +6,47 @@ import Linux
 /// Awake only when it has to be. That a socket has died is told by the kernel's own notices; when the last
 /// TIME_WAIT ends is known to the millisecond. What nothing tells of is looked for in the table: a listener
 /// that comes (and a UDP socket that goes), ten times a second.
-struct PortVigil {
+final class PortVigil {
   /// A port that is waited for.
-  private struct Watched {
+  final class Watched {
     var finding: PortFinding
     /// When the kernel was last asked, and how many sockets were on the port then.
-    var asked: Duration
+    var asked: Duration = .zero
     var leftThen: Int?
+
+    init(_ finding: PortFinding) { self.finding = finding }
   }
 
   private let request: PortCommand.Request
   private var inquiry: PortInquiry
   private let notices: DeathNotices?
-  private var open: [Watched] = []
+  /// The findings, in the order of the request.
+  private(set) var open: [Watched] = []
 
+  @inline(never)
   init(_ request: PortCommand.Request, _ inquiry: PortInquiry) {
     self.request = request
     self.inquiry = inquiry
     // Before the first look, so that nothing that dies after it goes unnoticed.
-    let ports = request.ports.filter { !$0.isUDP }.map { $0.number }
-    notices = request.isListening || ports.isEmpty ? nil : try? DeathNotices(ports: ports)
+    var ports: [UInt16] = []
+    if !request.isListening {
+      for (port, isUDP) in request.ports where !isUDP { ports.append(port) }
+    }
+    notices = ports.isEmpty ? nil : try? DeathNotices(ports: ports)
   }
 
-  /// The findings at the end, in the order of the request.
-  mutating func wait(until end: Duration) -> [PortFinding] {
+  /// Waits until all is as it is asked for.
+  @inline(never)
+  func wait(until end: Duration) {
     for (port, isUDP) in request.ports {
       let finding = inquiry.find(port, isUDP: isUDP, request.question(port, isUDP: isUDP))
-      open.append(watch(finding))
+      let watched = Watched(finding)
+      open.append(watched)
+      note(watched)
     }
     let tellsProgress = !request.isQuiet && !request.isJSON && FileDescriptor.standardError.isTerminal
     var earliest = MonotonicClock.now
-    while let first = open.first(where: { $0.finding.answer != .yes }) {
+    while let first = first {
       let now = MonotonicClock.now
       if now >= end { break }
       if tellsProgress {
@@ -53,25 +63,33 @@ struct PortVigil {
     }
     if tellsProgress { try? Text("\r\u{1b}[K").write(to: .standardError) }
     notices?.close()
-    return open.map { $0.finding }
+  }
+
+  /// The first port that is waited for.
+  private var first: Watched? {
+    for watched in open where watched.finding.answer != .yes { return watched }
+    return nil
   }
 
   /// How long nothing can change for the better without a notice.
   private var pause: Duration {
-    var pause = Duration.seconds(60)
-    for watched in open where watched.finding.answer != .yes {
-      let finding = watched.finding
-      guard notices != nil, !finding.isUDP, let census = finding.census else { return .milliseconds(100) }
-      let timeWaits = census.count(.timeWait)
-      if timeWaits > 0 && timeWaits == finding.left {
-        // The kernel's timer may be late by a second or two.
-        pause = min(pause, max(.milliseconds(100), census.longestTimeWait + .milliseconds(10)))
-      } else {
-        // Some deaths are not told: of half-open connections, and what becomes of FIN_WAIT2.
-        pause = min(pause, .seconds(1))
+    @inline(never) get {
+      var pause = Duration.seconds(60)
+      for watched in open where watched.finding.answer != .yes {
+        guard notices != nil, !watched.finding.isUDP, let census = watched.finding.census else {
+          return .milliseconds(100)
+        }
+        let timeWaits = census.count(.timeWait)
+        if timeWaits > 0 && timeWaits == watched.finding.left {
+          // The kernel's timer may be late by a second or two.
+          pause = min(pause, max(.milliseconds(100), census.longestTimeWait + .milliseconds(10)))
+        } else {
+          // Some deaths are not told: of half-open connections, and what becomes of FIN_WAIT2.
+          pause = min(pause, .seconds(1))
+        }
       }
+      return pause
     }
-    return pause
   }
 
   /// Sleeps until then, or until there is a notice; whether there was one.
@@ -84,20 +102,21 @@ struct PortVigil {
   }
 
   /// Looks at the tables, and asks the kernel again where they say that its answer may be another.
-  private mutating func look(isLast: Bool, _ hasNotice: Bool) {
-    for index in open.indices where open[index].finding.answer != .yes {
-      var watched = open[index]
-      if isLast || isWorthAsking(&watched, hasNotice) {
-        let finding = watched.finding
-        watched = watch(inquiry.find(finding.port, isUDP: finding.isUDP, finding.question))
+  @inline(never)
+  private func look(isLast: Bool, _ hasNotice: Bool) {
+    for watched in open where watched.finding.answer != .yes {
+      if isLast || isWorthAsking(watched, hasNotice) {
+        watched.finding = inquiry.find(
+          watched.finding.port, isUDP: watched.finding.isUDP, watched.finding.question)
+        note(watched)
       }
-      open[index] = watched
     }
   }
 
   /// A bind that is tried again and again could be in the way of the very server that is waited for: at once
   /// when nothing is left on the port, else once a second, and only when less is left than at the last time.
-  private mutating func isWorthAsking(_ watched: inout Watched, _ hasNotice: Bool) -> Bool {
+  @inline(never)
+  private func isWorthAsking(_ watched: Watched, _ hasNotice: Bool) -> Bool {
     let isLongAgo = MonotonicClock.now - watched.asked >= .seconds(1)
     guard let then = watched.leftThen else {
       guard let isListening = inquiry.isListening(watched.finding) else { return isLongAgo }
@@ -109,12 +128,14 @@ struct PortVigil {
     return left < then && (left == 0 || isLongAgo)
   }
 
-  private mutating func watch(_ finding: PortFinding) -> Watched {
-    var watched = Watched(finding: finding, asked: MonotonicClock.now, leftThen: nil)
-    if finding.verdict != nil && finding.answer != .yes {
+  /// Notes when a port was asked about, and what was on it then.
+  @inline(never)
+  private func note(_ watched: Watched) {
+    watched.asked = MonotonicClock.now
+    watched.leftThen = nil
+    if watched.finding.verdict != nil && watched.finding.answer != .yes {
       // A quiet finding has not looked at all there is.
-      watched.leftThen = request.isQuiet ? inquiry.count(&watched.finding) : finding.left
+      watched.leftThen = request.isQuiet ? inquiry.count(&watched.finding) : watched.finding.left
     }
-    return watched
   }
 }

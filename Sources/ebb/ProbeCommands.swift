@@ -1,84 +1,41 @@
 import Linux
 import Supervisor
 
-/// The option of a command that only asks: where.
-enum ProbeOptions: CommandOption {
-  case control
+/// `ebb ready`, the readiness probe and Docker's HEALTHCHECK; and `ebb live`, the liveness probe. That one must not
+/// restart a healthy pod because it was slow: only a supervisor that says so makes it fail.
+enum ProbeCommand {
+  /// Their option: where they ask.
+  enum Option: Int, CaseIterable {
+    case control
+  }
 
-  static var command: StaticString { "ready" }
-  var name: StaticString { "control" }
-  var value: StaticString? { "@name|/path" }
-  var help: StaticString { "where the supervisor is asked (a name made from the mount namespace)" }
-
-  /// The address; nil when help was asked for.
-  static func address(_ arguments: Arguments) throws(UsageError) -> ControlAddress? {
+  @inline(never)
+  static func run(
+    _ arguments: Arguments, _ table: OptionTable, _ request: ControlRequest
+  ) throws(UsageError) -> Int32 {
     var address = ControlAddress.automatic
-    let goesOn = try parseAll(arguments) { (_, value, source) throws(UsageError) in
-      address = try Values.control(value, source)
-    }
-    return goesOn ? address : nil
-  }
-}
-
-/// `ebb ready`: the readiness probe, and Docker's HEALTHCHECK.
-enum ReadyCommand {
-  static func run(_ arguments: Arguments) throws(UsageError) -> Int32 {
-    guard let address = try ProbeOptions.address(arguments) else { return output(help) }
+    let options = Options(table, arguments)
+    guard try options.take() else { return options.showHelp() }
+    while Option(rawValue: options.next()) != nil { address = try options.control() }
+    let why: Text
     do throws(ControlClient.Failure) {
-      let client = try ControlClient(address, .ready, limit: ControlClient.probeLimit)
+      let client = try ControlClient(address, request, limit: ControlClient.probeLimit)
       switch try client.next() {
       case .yes: return Answer.yes
       case .no(let why):
         complain(why)
         return Answer.no
-      case .refused(let why), .progress(let why):
-        complain(why)
-        return Answer.cannotTell
+      case .refused(let text), .progress(let text): why = text
       }
     } catch {
-      complain(error.text)
-      return Answer.cannotTell
+      why = error.text
     }
-  }
-
-  static var help: Text {
-    """
-    ebb ready [--control @name|/path]
-
-    Exit 0 while the service should get traffic, 1 while it should not (and why, on stderr), 3 where that
-    cannot be told. For a readiness probe, or Docker's HEALTHCHECK.
-
-    \(ProbeOptions.helpText)
-    """
-  }
-}
-
-/// `ebb live`: the liveness probe. It must not restart a healthy pod because it was slow: only a supervisor
-/// that says so makes it fail.
-enum LiveCommand {
-  static func run(_ arguments: Arguments) throws(UsageError) -> Int32 {
-    guard let address = try ProbeOptions.address(arguments) else { return output(help) }
-    do throws(ControlClient.Failure) {
-      let client = try ControlClient(address, .live, limit: ControlClient.probeLimit)
-      switch try client.next() {
-      case .yes: return Answer.yes
-      case .no(let why):
-        complain(why)
-        return Answer.no
-      case .refused(let why), .progress(let why): return withoutAnswer(why)
-      }
-    } catch {
-      return withoutAnswer(error.text)
+    if request == .live && isSupervisor(ProcessID(1)) {
+      complain("\(why); PID 1 is ebb, so the service counts as live")
+      return Answer.yes
     }
-  }
-
-  private static func withoutAnswer(_ why: Text) -> Int32 {
-    guard isSupervisor(ProcessID(1)) else {
-      complain(why)
-      return Answer.cannotTell
-    }
-    complain("\(why); PID 1 is ebb, so the service counts as live")
-    return Answer.yes
+    complain(why)
+    return Answer.cannotTell
   }
 
   /// Whether a process is ebb, by the name that the kernel keeps: that of the file it was started from. The
@@ -88,14 +45,31 @@ enum LiveCommand {
     return name == "ebb" || name == ProcessTable.name(of: .own)
   }
 
-  static var help: Text {
-    """
-    ebb live [--control @name|/path]
+  static var ready: OptionTable {
+    OptionTable(
+      command: "ready",
+      help: """
+        ebb ready [--control @name|/path]
 
-    Exit 0 while there is a service, 1 when the supervisor says that it is gone; 0 with a warning when PID 1
-    is ebb and does not answer in time; 3 where no supervisor is.
+        Exit 0 while the service should get traffic, 1 while it should not (and why, on stderr), 3 where that
+        cannot be told. For a readiness probe, or Docker's HEALTHCHECK.
 
-    \(ProbeOptions.helpText)
-    """
+          --control @name|/path       where the supervisor is asked (a name made from the mount namespace)
+
+        """)
+  }
+
+  static var live: OptionTable {
+    OptionTable(
+      command: "live",
+      help: """
+        ebb live [--control @name|/path]
+
+        Exit 0 while there is a service, 1 when the supervisor says that it is gone; 0 with a warning when PID 1
+        is ebb and does not answer in time; 3 where no supervisor is.
+
+          --control @name|/path       where the supervisor is asked (a name made from the mount namespace)
+
+        """)
   }
 }

@@ -3,52 +3,37 @@ import Linux
 
 /// `ebb sockets`: the socket table, summed up and explained.
 enum SocketsCommand {
-  enum Options: CommandOption {
+  /// Its options, in the order of its help.
+  enum Option: Int, CaseIterable {
     case ports, state, pid, orphans, destroy, dryRun, watch, json
-
-    static var command: StaticString { "sockets" }
-
-    var name: StaticString {
-      switch self {
-      case .ports: "ports"
-      case .state: "state"
-      case .pid: "pid"
-      case .orphans: "orphans"
-      case .destroy: "destroy"
-      case .dryRun: "dry-run"
-      case .watch: "watch"
-      case .json: "json"
-      }
-    }
-
-    var value: StaticString? {
-      switch self {
-      case .ports: "P,..."
-      case .state: "S,..."
-      case .pid: "PID"
-      case .orphans, .destroy, .dryRun, .watch, .json: nil
-      }
-    }
-
-    /// What is picked out, and what is ended, is said on the command line alone: EBB_PORTS is for `run`, and
-    /// EBB_JSON may be for `ebb status`.
-    var hasVariable: Bool { false }
-
-    var help: StaticString {
-      switch self {
-      case .ports: "only sockets with these local ports"
-      case .state: "only these states: established, close-wait, time-wait, fin-wait-1, listen, ..."
-      case .pid: "only sockets that this process holds"
-      case .orphans: "only those that no process has: not accepted yet, or closed and not yet done"
-      case .destroy: "end them, as ss -K does; needs a filter, and CAP_NET_ADMIN"
-      case .dryRun: "with --destroy: show what it would end, and end nothing"
-      case .watch: "again every second, until it is interrupted"
-      case .json: "one JSON object"
-      }
-    }
   }
 
-  struct Request {
+  static var table: OptionTable {
+    OptionTable(
+      command: "sockets",
+      // What is picked out, and what is ended, is said on the command line alone: EBB_PORTS is for `run`, and
+      // EBB_JSON may be for `ebb status`.
+      withoutVariable: .all,
+      help: """
+        ebb sockets [--ports P,...] [--state S,...] [--pid PID] [--orphans] [--watch] [--json]
+        ebb sockets --destroy [--dry-run] FILTER...
+
+        The TCP sockets of this network namespace by state and by port, what is wrong in them, and what to do
+        about it. With --destroy, ends those that the filter means.
+
+          --ports P,...               only sockets with these local ports
+          --state S,...               only these states: established, close-wait, time-wait, fin-wait-1, listen, ...
+          --pid PID                   only sockets that this process holds
+          --orphans                   only those that no process has: not accepted yet, or closed and not yet done
+          --destroy                   end them, as ss -K does; needs a filter, and CAP_NET_ADMIN
+          --dry-run                   with --destroy: show what it would end, and end nothing
+          --watch                     again every second, until it is interrupted
+          --json                      one JSON object
+
+        """)
+  }
+
+  final class Request {
     var filter = SocketFilter()
     var isDestroy = false
     var isDryRun = false
@@ -61,8 +46,15 @@ enum SocketsCommand {
     case table(Errno)
   }
 
+  @inline(never)
   static func run(_ arguments: Arguments) throws(UsageError) -> Int32 {
-    guard let request = try parse(arguments) else { return output(help) }
+    let options = Options(table, arguments)
+    guard try options.take() else { return options.showHelp() }
+    return answer(try request(options))
+  }
+
+  @inline(never)
+  private static func answer(_ request: Request) -> Int32 {
     do throws(Failure) {
       if request.isDestroy { return try destroy(request) }
       if request.isWatch { return try watch(request) }
@@ -79,29 +71,29 @@ enum SocketsCommand {
     }
   }
 
-  static func parse(_ arguments: Arguments) throws(UsageError) -> Request? {
-    var request = Request()
-    let goesOn = try Options.parseAll(arguments) { (option, value, source) throws(UsageError) in
+  /// What the command line asks.
+  @inline(never)
+  static func request(_ options: Options) throws(UsageError) -> Request {
+    let request = Request()
+    while let option = Option(rawValue: options.next()) {
       switch option {
       case .ports:
-        guard let ports = Values.ports(value), ports.udp.isEmpty else {
-          throw UsageError(source, value, expected: "TCP ports with commas between them, like 8080,8443")
-        }
+        let expected: StaticString = "TCP ports with commas between them, like 8080,8443"
+        let ports = try options.ports(expected)
+        if !ports.udp.isEmpty { throw options.wrong(expected) }
         request.filter.ports = ports.tcp
       case .state:
-        guard let states = TCPStates(named: value.bytes) else {
-          throw UsageError(
-            source, value,
-            expected:
-              "states with commas between them: established, syn-sent, syn-recv, fin-wait-1, fin-wait-2, time-wait, close-wait, last-ack, listen, closing or all"
+        guard let states = TCPStates(named: options.value.bytes) else {
+          throw options.wrong(
+            "states with commas between them: established, syn-sent, syn-recv, fin-wait-1, fin-wait-2, time-wait, close-wait, last-ack, listen, closing or all"
           )
         }
         request.filter.states = states
       case .pid:
-        guard let number = decimal(value.bytes).flatMap({ Int32(exactly: $0) }), number > 0 else {
-          throw UsageError(source, value, expected: "a process's number")
+        guard let number = Values.number(options.value.bytes, atMost: UInt64(Int32.max)), number > 0 else {
+          throw options.wrong("a process's number")
         }
-        request.filter.process = ProcessID(number)
+        request.filter.process = ProcessID(Int32(truncatingIfNeeded: number))
       case .orphans: request.filter.isOrphansOnly = true
       case .destroy: request.isDestroy = true
       case .dryRun: request.isDryRun = true
@@ -109,7 +101,6 @@ enum SocketsCommand {
       case .json: request.isJSON = true
       }
     }
-    if !goesOn { return nil }
     if request.isDestroy && request.filter.isEmpty {
       throw UsageError(
         "--destroy needs a filter: --ports, --state, --pid or --orphans (--state all is every connection)")
@@ -123,38 +114,43 @@ enum SocketsCommand {
 
   // MARK: - Looking
 
-  /// The filter, with the sockets that its process has now.
-  private static func filter(_ request: Request) throws(Failure) -> SocketFilter {
-    var filter = request.filter
-    do throws(Errno) { try filter.resolve() } catch { throw .process(error) }
-    return filter
+  /// Gives the filter the sockets that its process has now.
+  @inline(never)
+  private static func resolve(_ request: Request) throws(Failure) {
+    do throws(Errno) { try request.filter.resolve() } catch { throw .process(error) }
   }
 
   /// One look at the table. `closeWaits` is how many CLOSE_WAIT there were at the first look; set by that.
+  @inline(never)
   private static func look(_ request: Request, _ closeWaits: inout Int?) throws(Failure) -> Text {
-    let filter = try filter(request)
+    try resolve(request)
     var table = SocketTable()
-    let listeners = Listeners()
     let summary: SocketSummary
-    do throws(Errno) {
-      try table.read(Listeners.query(ports: filter.ports), into: listeners)
-      summary = SocketSummary(
-        filter, listeners: listeners.sockets, tellsBacklog: table.source == .netlink)
-      try table.read(filter.query, into: summary)
-      let doubtful = summary.doubtful
-      if doubtful.rawValue != 0 && table.source == .netlink {
-        let histories = SocketSummary(filter, listeners: [])
-        try table.read(
-          SocketQuery(states: doubtful, ports: filter.ports, wantsHistory: true), into: histories)
-        summary.judge(by: histories)
-      }
-    } catch {
-      throw .table(error)
-    }
+    do throws(Errno) { summary = try read(request.filter, &table) } catch { throw .table(error) }
     let findings = summary.findings(.current, closeWaitsBefore: closeWaits)
     if closeWaits == nil { closeWaits = summary.all.count(.closeWait) }
     return request.isJSON
       ? json(summary, findings, isComplete: table.source == .netlink) : text(summary, findings)
+  }
+
+  /// Reads the table: the listeners, whose ports are told apart, then everything, and once more what is doubtful.
+  @inline(never)
+  private static func read(
+    _ filter: SocketFilter, _ table: inout SocketTable
+  ) throws(Errno) -> SocketSummary {
+    let listeners = Listeners()
+    try table.read(Listeners.query(ports: filter.ports), into: listeners)
+    let summary = SocketSummary(
+      filter, listeners: listeners.sockets, tellsBacklog: table.source == .netlink)
+    try table.read(filter.query, into: summary)
+    let doubtful = summary.doubtful
+    if doubtful.rawValue != 0 && table.source == .netlink {
+      let histories = SocketSummary(filter, listeners: [])
+      try table.read(
+        SocketQuery(states: doubtful, ports: filter.ports, wantsHistory: true), into: histories)
+      summary.judge(by: histories)
+    }
+    return summary
   }
 
   /// The states that have a column, in the order of a connection's life.
@@ -166,6 +162,7 @@ enum SocketsCommand {
     ]
   }
 
+  @inline(never)
   private static func text(_ summary: SocketSummary, _ findings: [SocketFinding]) -> Text {
     var text = Text()
     for state in columns where summary.all.count(state) > 0 {
@@ -196,6 +193,7 @@ enum SocketsCommand {
     return text
   }
 
+  @inline(never)
   private static func append(_ counts: SocketSummary.Counts, _ text: inout Text) {
     var isFirst = true
     for state in columns where counts.count(state) > 0 {
@@ -205,6 +203,7 @@ enum SocketsCommand {
     }
   }
 
+  @inline(never)
   private static func json(
     _ summary: SocketSummary, _ findings: [SocketFinding], isComplete: Bool
   ) -> Text {
@@ -238,6 +237,7 @@ enum SocketsCommand {
     return text
   }
 
+  @inline(never)
   private static func appendJSON(_ counts: SocketSummary.Counts, _ text: inout Text) {
     text.append("{")
     var isFirst = true
@@ -249,6 +249,7 @@ enum SocketsCommand {
     text.append("}")
   }
 
+  @inline(never)
   private static func watch(_ request: Request) throws(Failure) -> Int32 {
     let isTerminal = FileDescriptor.standardOutput.isTerminal
     var next = MonotonicClock.now
@@ -275,11 +276,17 @@ enum SocketsCommand {
 
   // MARK: - Ending
 
+  @inline(never)
   private static func destroy(_ request: Request) throws(Failure) -> Int32 {
-    let filter = try filter(request)
-    do throws(Errno) { return try destroy(filter, isDryRun: request.isDryRun) } catch { throw .table(error) }
+    try resolve(request)
+    do throws(Errno) {
+      return try destroy(request.filter, isDryRun: request.isDryRun)
+    } catch {
+      throw .table(error)
+    }
   }
 
+  @inline(never)
   private static func destroy(_ filter: SocketFilter, isDryRun: Bool) throws(Errno) -> Int32 {
     var table = SocketTable()
     let selection = SocketSelection(filter)
@@ -320,23 +327,12 @@ enum SocketsCommand {
     return output("\(text)\n")
   }
 
+  @inline(never)
   private static func refusal(_ error: Errno, ended: Int, of count: Int) -> Text {
     if error == .notPermitted { return "--destroy: CAP_NET_ADMIN is missing; ended \(ended) of \(count)" }
     if error == .notSupported {
       return "--destroy: this kernel cannot (CONFIG_INET_DIAG_DESTROY); ended \(ended) of \(count)"
     }
     return "--destroy: \(error); ended \(ended) of \(count)"
-  }
-
-  static var help: Text {
-    """
-    ebb sockets [--ports P,...] [--state S,...] [--pid PID] [--orphans] [--watch] [--json]
-    ebb sockets --destroy [--dry-run] FILTER...
-
-    The TCP sockets of this network namespace by state and by port, what is wrong in them, and what to do
-    about it. With --destroy, ends those that the filter means.
-
-    \(Options.helpText)
-    """
   }
 }

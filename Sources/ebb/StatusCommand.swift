@@ -3,47 +3,41 @@ import Supervisor
 
 /// `ebb status`.
 enum StatusCommand {
-  enum Options: CommandOption {
+  /// Its options, in the order of its help.
+  enum Option: Int, CaseIterable {
     case json, watch, control
-
-    static var command: StaticString { "status" }
-
-    var name: StaticString {
-      switch self {
-      case .json: "json"
-      case .watch: "watch"
-      case .control: "control"
-      }
-    }
-
-    var value: StaticString? {
-      switch self {
-      case .json, .watch: nil
-      case .control: "@name|/path"
-      }
-    }
-
-    var help: StaticString {
-      switch self {
-      case .json: "one JSON object (with --watch: one a second)"
-      case .watch: "again every second, until it is interrupted or the supervisor has gone"
-      case .control: "where the supervisor is asked (a name made from the mount namespace)"
-      }
-    }
   }
 
+  static var table: OptionTable {
+    OptionTable(
+      command: "status",
+      help: """
+        ebb status [--json] [--watch] [--control @name|/path]
+
+        What the supervisor knows: phase, readiness and each probe's last answer, the service's processes, each
+        port with its listener, connections, busy ones, bytes not acknowledged, arrivals a second.
+
+          --json                      one JSON object (with --watch: one a second)
+          --watch                     again every second, until it is interrupted or the supervisor has gone
+          --control @name|/path       where the supervisor is asked (a name made from the mount namespace)
+
+        """)
+  }
+
+  @inline(never)
   static func run(_ arguments: Arguments) throws(UsageError) -> Int32 {
     var address = ControlAddress.automatic
     var isJSON = false
     var isWatch = false
-    let goesOn = try Options.parseAll(arguments) { (option, value, source) throws(UsageError) in
+    let options = Options(table, arguments)
+    guard try options.take() else { return options.showHelp() }
+    while let option = Option(rawValue: options.next()) {
       switch option {
       case .json: isJSON = true
       case .watch: isWatch = true
-      case .control: address = try Values.control(value, source)
+      case .control: address = try options.control()
       }
     }
-    guard goesOn else { return output(help) }
     do throws(ControlClient.Failure) {
       if !isWatch { return output(try ask(address, isJSON ? .statusJSON : .status)) }
       return try watch(address, isJSON: isJSON)
@@ -53,6 +47,7 @@ enum StatusCommand {
     }
   }
 
+  @inline(never)
   private static func ask(
     _ address: ControlAddress, _ request: ControlRequest
   ) throws(ControlClient.Failure) -> Text {
@@ -65,6 +60,7 @@ enum StatusCommand {
 
   /// Asks once a second. On a terminal each answer takes the place of the one before, with the history of the
   /// connections under it; elsewhere they follow each other.
+  @inline(never)
   private static func watch(_ address: ControlAddress, isJSON: Bool) throws(ControlClient.Failure) -> Int32 {
     var history = History()
     var next = MonotonicClock.now
@@ -130,16 +126,5 @@ enum StatusCommand {
       text.append(contentsOf: " \(shown.last ?? 0), at most \(highest)\u{1b}[K\n")
       return text
     }
-  }
-
-  static var help: Text {
-    """
-    ebb status [--json] [--watch] [--control @name|/path]
-
-    What the supervisor knows: phase, readiness and each probe's last answer, the service's processes, each
-    port with its listener, connections, busy ones, bytes not acknowledged, arrivals a second.
-
-    \(Options.helpText)
-    """
   }
 }

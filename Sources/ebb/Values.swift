@@ -1,3 +1,4 @@
+import CLinux
 import Inet
 import Lifecycle
 import Linux
@@ -9,117 +10,191 @@ enum Values {
   static func ports(_ text: CString) -> (tcp: [UInt16], udp: [UInt16])? {
     var tcp: [UInt16] = []
     var udp: [UInt16] = []
-    for item in items(text) {
-      let parts = item.split(separator: UInt8(ascii: "/"), maxSplits: 1, omittingEmptySubsequences: false)
-      guard let number = decimal(parts[0]).flatMap({ UInt16(exactly: $0) }), number > 0 else { return nil }
-      if parts.count == 1 || Array(parts[1]) == "tcp" {
-        if !tcp.contains(number) { tcp.append(number) }
-      } else if Array(parts[1]) == "udp" {
-        if !udp.contains(number) { udp.append(number) }
+    var items = Items(text)
+    repeat {
+      guard let number = Values.number(items.next(",/"), atMost: 65535), number > 0 else { return nil }
+      let port = UInt16(truncatingIfNeeded: number)
+      let kind = items.end == UInt8(ascii: "/") ? items.next(",") : CString("tcp").bytes
+      if kind == "tcp" {
+        add(port, to: &tcp)
+      } else if kind == "udp" {
+        add(port, to: &udp)
       } else {
         return nil
       }
-    }
+    } while items.end != 0
     return tcp.count <= 64 && udp.count <= 64 ? (tcp, udp) : nil
+  }
+
+  /// Adds a port, once.
+  @inline(never)
+  private static func add(_ port: UInt16, to ports: inout [UInt16]) {
+    for other in ports where other == port { return }
+    ports.append(port)
   }
 
   /// "TERM,INT".
   static func signals(_ text: CString) -> [Signal]? {
     var signals: [Signal] = []
-    for item in items(text) {
-      guard let signal = Signal(named: Array(item)) else { return nil }
+    var items = Items(text)
+    repeat {
+      guard let signal = Signal(named: items.next(",")) else { return nil }
       signals.append(signal)
-    }
+    } while items.end != 0
     return signals
   }
 
   /// "TERM:QUIT,HUP:0".
+  @inline(never)
   static func rewrites(_ text: CString) -> [(from: Signal, to: Signal?)]? {
     var pairs: [(from: Signal, to: Signal?)] = []
-    for item in items(text) {
-      let parts = item.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
-      guard parts.count == 2, let from = Signal(named: Array(parts[0])) else { return nil }
-      let to = Signal(named: Array(parts[1]))
-      if to == nil && !(Array(parts[1]) == "0") { return nil }
+    var items = Items(text)
+    repeat {
+      guard let from = Signal(named: items.next(",:")), items.end == UInt8(ascii: ":") else { return nil }
+      let name = items.next(",")
+      let to = Signal(named: name)
+      if to == nil && !(name == "0") { return nil }
       pairs.append((from, to))
-    }
+    } while items.end != 0
     return pairs
   }
 
   /// "143=0,1=2".
   static func exitCodes(_ text: CString) -> [(from: UInt8, to: UInt8)]? {
     var pairs: [(from: UInt8, to: UInt8)] = []
-    for item in items(text) {
-      let parts = item.split(separator: UInt8(ascii: "="), omittingEmptySubsequences: false)
-      guard parts.count == 2, let from = decimal(parts[0]).flatMap({ UInt8(exactly: $0) }),
-        let to = decimal(parts[1]).flatMap({ UInt8(exactly: $0) })
+    var items = Items(text)
+    repeat {
+      guard let from = number(items.next(",="), atMost: 255), items.end == UInt8(ascii: "="),
+        let to = number(items.next(","), atMost: 255)
       else { return nil }
-      pairs.append((from, to))
-    }
+      pairs.append((UInt8(truncatingIfNeeded: from), UInt8(truncatingIfNeeded: to)))
+    } while items.end != 0
     return pairs
   }
 
+  /// "0.001": from a millionth to 1.
+  static func chance(_ text: CString) -> QuietChance? {
+    var items = Items(text)
+    guard var millionths = number(items.next("."), atMost: .max) else { return nil }
+    millionths = min(millionths, 2) * 1_000_000
+    if items.end != 0 {
+      var decimals = items.next("")
+      if decimals.isEmpty || decimals.count > 6 { return nil }
+      while decimals.count < 6 { decimals.append(UInt8(ascii: "0")) }
+      guard let fraction = number(decimals, atMost: .max) else { return nil }
+      millionths += fraction
+    }
+    return QuietChance(millionths: UInt32(truncatingIfNeeded: millionths))
+  }
+
+  /// A whole number up to some largest.
+  @inline(never)
+  static func number(_ digits: [UInt8], atMost largest: UInt64) -> UInt64? {
+    guard let number = decimal(digits), number <= largest else { return nil }
+    return number
+  }
+
+  /// The items of a list, empty ones included: they make no sense anywhere.
+  private struct Items {
+    private var rest: CString
+    /// The byte that ended the last item; 0 at the end of the list.
+    private(set) var end: UInt8 = 0
+
+    init(_ text: CString) { rest = text }
+
+    /// The next item, up to one of these bytes.
+    @inline(never)
+    mutating func next(_ ends: StaticString) -> [UInt8] {
+      let item = rest.cut(ends)
+      end = rest.first
+      if end != 0 { rest = rest.dropFirst(1) }
+      return item
+    }
+  }
+}
+
+/// Values that more than one command takes.
+extension Options {
   /// "250ms", "10s", "2m".
-  static func duration(
-    _ text: CString, _ source: UsageError.Source, orAuto: Bool = false
-  ) throws(UsageError) -> Duration {
-    guard let duration = Duration(written: text.bytes) else {
-      throw UsageError(
-        source, text,
-        expected: orAuto ? "auto or a time, like 250ms, 10s or 2m" : "a time, like 250ms, 10s or 2m")
+  @inline(never)
+  func duration() throws(UsageError) -> Duration {
+    guard let duration = Duration(written: value.bytes) else {
+      throw wrong("a time, like 250ms, 10s or 2m")
     }
     return duration
   }
 
-  /// "0.001": from a millionth to 1.
-  static func chance(_ text: CString, _ source: UsageError.Source) throws(UsageError) -> QuietChance {
-    let parts = text.bytes.split(separator: UInt8(ascii: "."), maxSplits: 1, omittingEmptySubsequences: false)
-    var millionths = decimal(parts[0]).map { min($0, 2) * 1_000_000 }
-    if parts.count == 2 {
-      let decimals =
-        parts[1].count <= 6 ? Array(parts[1]) + [UInt8](repeating: 48, count: 6 - parts[1].count) : []
-      millionths = millionths.flatMap { whole in
-        parts[1].isEmpty ? nil : decimal(decimals).map { whole + $0 }
-      }
+  /// The same, or "auto".
+  @inline(never)
+  func durationOrAuto() throws(UsageError) -> Duration? {
+    if value == "auto" { return nil }
+    guard let duration = Duration(written: value.bytes) else {
+      throw wrong("auto or a time, like 250ms, 10s or 2m")
     }
-    guard let millionths, let chance = QuietChance(millionths: UInt32(clamping: millionths)) else {
-      throw UsageError(source, text, expected: "a chance from 0.000001 to 1, like 0.001")
+    return duration
+  }
+
+  /// "TERM", "SIGQUIT", "15".
+  @inline(never)
+  func signal(_ expected: StaticString) throws(UsageError) -> Signal {
+    guard let signal = Signal(named: value.bytes) else { throw wrong(expected) }
+    return signal
+  }
+
+  /// "8080,53/udp".
+  @inline(never)
+  func ports(_ expected: StaticString) throws(UsageError) -> (tcp: [UInt16], udp: [UInt16]) {
+    guard let ports = Values.ports(value) else { throw wrong(expected) }
+    return ports
+  }
+
+  /// "TERM:QUIT,HUP:0".
+  @inline(never)
+  func rewrites(_ expected: StaticString) throws(UsageError) -> [(from: Signal, to: Signal?)] {
+    guard let pairs = Values.rewrites(value) else { throw wrong(expected) }
+    return pairs
+  }
+
+  /// The place of a word among those that it may be, which have a blank between each.
+  @inline(never)
+  func choice(_ words: StaticString, _ expected: StaticString) throws(UsageError) -> Int {
+    guard let place = place(of: value, in: words) else { throw wrong(expected) }
+    return place
+  }
+
+  /// "0.001": from a millionth to 1.
+  @inline(never)
+  func chance() throws(UsageError) -> QuietChance {
+    guard let chance = Values.chance(value) else {
+      throw wrong("a chance from 0.000001 to 1, like 0.001")
     }
     return chance
   }
 
   /// "10.0.0.1", "10.0.0.0/8": added to those before, 16 at most.
-  static func add(
-    _ text: CString, _ source: UsageError.Source, to peers: inout [PeerRange]
-  ) throws(UsageError) {
-    guard peers.count < 16, let range = PeerRange(text.bytes) else {
-      throw UsageError(
-        source, text,
-        expected: "an address or a network, like 10.0.0.1, 10.0.0.0/8 or 2001:db8::/32 (16 at most)")
+  @inline(never)
+  func add(to peers: inout [PeerRange]) throws(UsageError) {
+    guard peers.count < 16, let range = PeerRange(value.bytes) else {
+      throw wrong("an address or a network, like 10.0.0.1, 10.0.0.0/8 or 2001:db8::/32 (16 at most)")
     }
     peers.append(range)
   }
 
   /// "9100", "127.0.0.1:9100", "[::1]:9100".
-  static func listenAddress(_ text: CString, _ source: UsageError.Source) throws(UsageError) -> ListenAddress
-  {
-    guard let address = ListenAddress(text.bytes) else {
-      throw UsageError(
-        source, text, expected: "a port, or an address and a port, like 9100, 127.0.0.1:9100 or [::1]:9100")
+  @inline(never)
+  func listenAddress() throws(UsageError) -> ListenAddress {
+    guard let address = ListenAddress(value.bytes) else {
+      throw wrong("a port, or an address and a port, like 9100, 127.0.0.1:9100 or [::1]:9100")
     }
     return address
   }
 
   /// "@name", "/path", "off", "auto".
-  static func control(_ text: CString, _ source: UsageError.Source) throws(UsageError) -> ControlAddress {
-    guard let address = ControlAddress(text) else {
-      throw UsageError(source, text, expected: "@name, /path, auto or off (107 bytes at most)")
+  @inline(never)
+  func control() throws(UsageError) -> ControlAddress {
+    guard let address = ControlAddress(value) else {
+      throw wrong("@name, /path, auto or off (107 bytes at most)")
     }
     return address
-  }
-
-  /// What is between the commas, empty items included: they make no sense anywhere.
-  private static func items(_ text: CString) -> [ArraySlice<UInt8>] {
-    text.bytes.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false)
   }
 }

@@ -52,7 +52,8 @@ struct Parsed {
   init(_ arguments: Arguments, environment: [String: String] = [:]) {
     withEnvironment(environment) {
       do throws(UsageError) {
-        configuration = try RunOptions.configuration(arguments)
+        var read = Configuration(arguments: arguments.pointer)
+        if try RunOptions.read(arguments, &read) { configuration = read }
       } catch {
         self.error = String(decoding: error.text.bytes, as: UTF8.self)
       }

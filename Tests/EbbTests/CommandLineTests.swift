@@ -38,7 +38,52 @@ private func company(_ option: RunOptions) -> [String] {
 }
 
 private func name(_ option: RunOptions) -> String {
-  option.name.withUTF8Buffer { String(decoding: $0, as: UTF8.self) }
+  String(decoding: RunOptions.table.line(option.rawValue)?.name ?? [], as: UTF8.self)
+}
+
+private func takesValue(_ option: RunOptions) -> Bool {
+  RunOptions.table.line(option.rawValue)?.value != nil
+}
+
+/// Every option of a table, and every case of the enum that goes with it, as a name on the command line has it:
+/// "lame-duck-max" of `lameDuckMax`.
+struct Table: CustomTestStringConvertible {
+  let table: OptionTable
+  let cases: [String]
+
+  init<Option: CaseIterable>(_ table: OptionTable, _ option: Option.Type) {
+    self.table = table
+    cases = Option.allCases.map { "\($0)".replacing(/[A-Z]/) { "-\($0.output.lowercased())" } }
+  }
+
+  /// The letters and names of the options.
+  var options: [(letter: String, name: String)] {
+    var options: [(String, String)] = []
+    var line = OptionLine(below: CString(table.help))
+    while let option = line {
+      options.append(
+        (
+          option.letter == 0 ? "" : String(decoding: [option.letter], as: UTF8.self),
+          String(decoding: option.name, as: UTF8.self)
+        ))
+      line = option.next
+    }
+    return options
+  }
+
+  var testDescription: String { "\(table.command)" }
+
+  /// ebb's own.
+  static var all: [Table] {
+    [
+      Table(RunOptions.table, RunOptions.self), Table(DrainCommand.table, DrainCommand.Option.self),
+      Table(ProbeCommand.ready, ProbeCommand.Option.self),
+      Table(ProbeCommand.live, ProbeCommand.Option.self),
+      Table(StatusCommand.table, StatusCommand.Option.self),
+      Table(PortCommand.table, PortCommand.Option.self),
+      Table(SocketsCommand.table, SocketsCommand.Option.self),
+    ]
+  }
 }
 
 private func variable(_ option: RunOptions) -> String {
@@ -56,12 +101,12 @@ private func seconds(_ count: Int) -> Duration { .seconds(count) }
       let plain = Parsed(company(option) + ["x"])
       let option_ = "--\(name(option))"
       let value = sample(option)
-      let words = option.value == nil ? [option_] : ["\(option_)=\(value)"]
+      let words = !takesValue(option) ? [option_] : ["\(option_)=\(value)"]
       let set = Parsed(company(option) + words + ["x"])
       #expect(set.error == nil)
       // --single and its like say what is so anyway.
       if option != .single { #expect(set.settings != plain.settings) }
-      if option.value != nil {
+      if takesValue(option) {
         #expect(Parsed(company(option) + [option_, value, "x"]).settings == set.settings)
       }
       let byVariable = Parsed(
@@ -73,7 +118,7 @@ private func seconds(_ count: Int) -> Duration { .seconds(count) }
     @Test(arguments: RunOptions.allCases)
     func `says in one line what is wrong with its value, and what was expected`(option: RunOptions) {
       let bad = option == .terminationLog || option == .onDrain ? "" : "\u{1}bad\nvalue"
-      if option.value != nil {
+      if takesValue(option) {
         let error = Parsed(["--\(name(option))=\(bad)", "x"]).error
         #expect(error?.hasPrefix("--\(name(option)) ") == true, "\(error ?? "")")
         #expect(error?.contains("expected ") == true)
@@ -89,15 +134,52 @@ private func seconds(_ count: Int) -> Duration { .seconds(count) }
       }
     }
 
-    @Test(arguments: RunOptions.allCases.filter { $0.value != nil })
+    @Test(arguments: RunOptions.allCases.filter(takesValue))
     func `needs a value where the words end`(option: RunOptions) {
       #expect(Parsed(["--\(name(option))"]).error?.hasPrefix("--\(name(option)) needs a value: ") == true)
     }
 
     @Test(arguments: RunOptions.allCases)
     func `is in the help`(option: RunOptions) {
-      let help = String(decoding: RunOptions.help.bytes, as: UTF8.self)
+      let help = "\(RunOptions.table.help)"
       #expect(help.split(separator: "\n").contains { $0.hasPrefix("  --\(name(option))") })
+    }
+  }
+
+  @Suite struct `is read with a table whose options` {
+    @Test(arguments: Table.all)
+    func `are those that the command handles, in the same order`(table: Table) {
+      #expect(table.options.map { $0.name } == table.cases)
+      #expect(table.options.allSatisfy { $0.letter.isEmpty })
+    }
+
+    @Test func `have the letters and names that other inits have`() {
+      func spellings<Option: CaseIterable>(_ table: OptionTable, _ option: Option.Type) -> [String] {
+        let table = Table(table, option)
+        #expect(table.options.count == table.cases.count)
+        return zip(table.cases, table.options).map { "\($0): \($1.letter) \($1.name)" }
+      }
+      #expect(
+        spellings(TiniOption.table, TiniOption.self) == [
+          "parent-death-signal: p ", "subreaper: s ", "verbose: v ", "warn-on-reap: w ", "group: g ",
+          "exit-code: e ", "license: l ", "version:  version",
+        ])
+      #expect(
+        spellings(DumbInitOption.table, DumbInitOption.self) == [
+          "single-child: c single-child", "rewrite: r rewrite", "verbose: v verbose", "version: V version",
+        ])
+      #expect(
+        spellings(CatatonitOption.table, CatatonitOption.self) == [
+          "group: g ", "pause: P ", "license: L ", "version: V version",
+        ])
+    }
+
+    @Test(arguments: Table.all)
+    func `stand in columns`(table: Table) {
+      for line in "\(table.table.help)".split(separator: "\n") where line.hasPrefix("  -") {
+        let isAlone = !line.dropFirst(2).contains("  ")
+        #expect(isAlone || (line.prefix(30).hasSuffix("  ") && line.dropFirst(30).first != " "))
+      }
     }
   }
 
@@ -378,18 +460,9 @@ private func seconds(_ count: Int) -> Duration { .seconds(count) }
 
   @Suite struct `begins with` {
     private func kind(_ words: String...) -> String {
-      switch Command(arguments(["/sbin/ebb"] + words)) {
-      case .run(let rest): "run " + self.words(rest)
-      case .drain(let rest): "drain " + self.words(rest)
-      case .ready(let rest): "ready " + self.words(rest)
-      case .live(let rest): "live " + self.words(rest)
-      case .status(let rest): "status " + self.words(rest)
-      case .port(let rest): "port " + self.words(rest)
-      case .sockets(let rest): "sockets " + self.words(rest)
-      case .copy(let rest): "copy " + self.words(rest)
-      case .help(let rest): "help " + self.words(rest)
-      case .version: "version"
-      }
+      let command = Command(arguments(["/sbin/ebb"] + words))
+      guard let name = command.name else { return "version" }
+      return "\(name) " + self.words(command.arguments)
     }
 
     private func words(_ arguments: Arguments) -> String {
@@ -430,6 +503,15 @@ private func seconds(_ count: Int) -> Duration { .seconds(count) }
       for topic in [[], ["run"], ["signals"]] as [[String]] {
         let text = try Help.text(arguments(topic))
         #expect(!text.isEmpty)
+      }
+      // Each server's line says what it is sent.
+      let signals = String(decoding: try Help.text(arguments(["signals"])).bytes, as: UTF8.self)
+      let lines = signals.split(separator: "\n").dropFirst()
+      #expect(lines.count == KnownServer.allCases.count)
+      for (line, server) in zip(lines, KnownServer.allCases) {
+        let signal: Text = "\(server.stopSignal)"
+        #expect(
+          line.dropFirst(16).hasPrefix(String(decoding: signal.bytes, as: UTF8.self) + " "), "\(server)")
       }
       #expect(throws: UsageError.self) { _ = try Help.text(arguments(["nonsense"])) }
       #expect(UsageError.exitCode == 64)

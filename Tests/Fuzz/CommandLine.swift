@@ -35,10 +35,9 @@ func fuzzCommandLine(_ input: UnsafeRawBufferPointer) {
     let arguments = Arguments(base, count: given.count)
     do throws(UsageError) {
       if let program = InitProgram(arguments.first) {
-        switch try program.outcome(arguments) {
-        case .run(let configuration): checkConfiguration(configuration, given, base)
-        case .pause: break
-        case .answer(let text, _): check(!text.isEmpty, "who asks is answered")
+        var configuration = Configuration(arguments: arguments.pointer)
+        if try program.outcome(arguments, &configuration) == .run {
+          checkConfiguration(configuration, given, base)
         }
       } else {
         try ask(ebb.Command(arguments), given, base)
@@ -54,28 +53,38 @@ private func ask(
   _ command: ebb.Command, _ given: [UnsafeMutablePointer<CChar>?],
   _ base: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
 ) throws(UsageError) {
-  switch command {
-  case .run(let arguments):
-    guard let configuration = try RunOptions.configuration(arguments) else { return }
+  /// What is left to read when it is not help that is asked for.
+  func options(_ table: OptionTable) throws(UsageError) -> Options? {
+    let options = Options(table, command.arguments)
+    return try options.take() ? options : nil
+  }
+  switch command.name {
+  case .run:
+    var configuration = Configuration(arguments: command.arguments.pointer)
+    guard try RunOptions.read(command.arguments, &configuration) else { return }
     checkConfiguration(configuration, given, base)
     let tail = Array(given.dropFirst(configuration.arguments - base))
     check(words(configuration) == tail, "the service gets the end of the command line, untouched")
     check(configuration.arguments.pointee?.pointee != 0, "the command is no empty word")
-  case .port(let arguments):
-    guard let request = try PortCommand.parse(arguments) else { return }
+  case .port:
+    guard let options = try options(PortCommand.table) else { return }
+    let request = try PortCommand.request(options)
     check(!request.ports.isEmpty, "a question names a port")
     check(request.ports.allSatisfy { $0.number > 0 }, "a port is above 0")
-  case .sockets(let arguments):
-    guard let request = try SocketsCommand.parse(arguments) else { return }
+  case .sockets:
+    guard let options = try options(SocketsCommand.table) else { return }
+    let request = try SocketsCommand.request(options)
     check(!request.isDestroy || !request.filter.isEmpty, "nothing is ended without a filter")
-  case .drain(let arguments):
-    _ = try DrainCommand.Options.parseAll(arguments) { (option, value, source) throws(UsageError) in
-      if option == .timeout { _ = try Values.duration(value, source) }
+  case .drain:
+    guard let options = try options(DrainCommand.table) else { return }
+    while let option = DrainCommand.Option(rawValue: options.next()) {
+      if option == .timeout { _ = try options.duration() }
     }
-  case .status(let arguments): _ = try StatusCommand.Options.parseAll(arguments) { _, _, _ in }
-  case .ready(let arguments), .live(let arguments): _ = try ProbeOptions.address(arguments)
-  case .help(let arguments): check(!(try Help.text(arguments)).isEmpty, "who asks is answered")
-  case .copy, .version: break
+  case .status: _ = try options(StatusCommand.table)
+  case .ready: _ = try options(ProbeCommand.ready)
+  case .live: _ = try options(ProbeCommand.live)
+  case .help: check(!(try Help.text(command.arguments)).isEmpty, "who asks is answered")
+  case .copy, nil: break
   }
 }
 

@@ -256,8 +256,8 @@ final class SocketWatch {
       notices = try DeathNotices(ports: ports.ports)
       losses.notMeasured = nil
       if probePorts.isEmpty { return }
-      var watch = BusyWatch(probePorts: probePorts)
-      try? table.read(BusyWatch.query(ports: ports.ports), into: &watch)
+      let watch = BusyWatch(probePorts: probePorts)
+      try? table.read(BusyWatch.query(ports: ports.ports), into: watch)
       unacceptedProbes = watch.unacceptedProbes
     } catch {
       losses.notMeasured = .refused(error)

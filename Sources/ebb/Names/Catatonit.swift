@@ -1,68 +1,50 @@
 import Linux
 import Supervisor
 
-/// The options of catatonit.
-enum CatatonitOption: CommandOption {
+/// The options of catatonit, in the order of its help.
+enum CatatonitOption: Int, CaseIterable {
   case group, pause, license, version
 
-  static var command: StaticString { "catatonit" }
-  static var syntax: OptionSyntax { .anywhere }
+  static var table: OptionTable {
+    OptionTable(
+      command: "catatonit", syntax: .getopt, words: .anywhere,
+      questions: OptionPlaces(CatatonitOption.license) | OptionPlaces(CatatonitOption.version),
+      help: """
+        Runs a command, hands signals on to it, reaps orphans, and exits with its code.
 
-  var name: StaticString { self == .version ? "version" : "" }
+          -g                          signal the service's process group
+          -P                          run no command: hold the namespaces, reap, exit with 0 at TERM or INT
+          -L                          print the license
+          -V, --version               print the version
 
-  var letter: UInt8 {
-    switch self {
-    case .group: UInt8(ascii: "g")
-    case .pause: UInt8(ascii: "P")
-    case .license: UInt8(ascii: "L")
-    case .version: UInt8(ascii: "V")
-    }
+        """)
   }
 
-  var value: StaticString? { nil }
-
-  var help: StaticString {
-    switch self {
-    case .group: "signal the service's process group"
-    case .pause: "run no command: hold the namespaces, reap, exit with 0 at TERM or INT"
-    case .license: "print the license"
-    case .version: "print the version"
-    }
-  }
-
-  var isQuestion: Bool { self == .license || self == .version }
-
-  /// Takes the command line; an answer where one is asked for, or the pause.
+  /// Takes the options; an answer where one is asked for, or the pause.
+  @inline(never)
   static func apply(
-    _ arguments: inout Arguments, to configuration: inout Configuration
-  ) throws(UsageError) -> InitProgram.Outcome? {
+    _ options: Options, to configuration: inout Configuration
+  ) throws(UsageError) -> InitProgram.Outcome {
     configuration.manners.placement = .group
     configuration.manners.jobControl = .none
     configuration.manners.launchFailure = .always(1)
     configuration.manners.leavesWorkingDirectory = true
     configuration.manners.closesDescriptors = true
-    var isPause = false
-    var answer: InitProgram.Outcome?
-    let goesOn = try parseCommandLine(&arguments) { (option, _, _) throws(UsageError) in
+    var outcome = InitProgram.Outcome.run
+    while let option = CatatonitOption(rawValue: options.next()) {
       switch option {
       case .group: configuration.signalsGroup = true
-      case .pause: isPause = true
-      case .license: answer = .answer(InitProgram.license, to: .standardOutput)
-      case .version: answer = .answer(InitProgram.version, to: .standardOutput)
+      case .pause: outcome = .pause
+      case .license: outcome = .license
+      case .version: outcome = .version
       }
     }
-    guard goesOn else { return answer ?? .answer(usage, to: .standardError) }
-    if isPause { return .pause(configuration.manners) }
+    if outcome != .run { return outcome }
     for signal in [Signal.terminalStop, .terminalInput, .terminalOutput] {
       configuration.manners.blockedSignals.insert(signal)
-      configuration.rewrites.insert((signal, nil), at: 0)
+      configuration.drop(signal)
     }
-    configuration.rewrites.insert((.child, nil), at: 0)
-    return nil
-  }
-
-  private static var usage: Text {
-    InitProgram.usage(
-      command, "Runs a command, hands signals on to it, reaps orphans, and exits with its code.", helpText)
+    configuration.drop(.child)
+    return .run
   }
 }

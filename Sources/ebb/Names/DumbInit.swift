@@ -1,69 +1,48 @@
 import Linux
 import Supervisor
 
-/// The options of dumb-init.
-enum DumbInitOption: CommandOption {
+/// The options of dumb-init, in the order of its help.
+enum DumbInitOption: Int, CaseIterable {
   case singleChild, rewrite, verbose, version
 
-  static var command: StaticString { "dumb-init" }
-  static var syntax: OptionSyntax { .upToFirstWord }
+  static var table: OptionTable {
+    OptionTable(
+      command: "dumb-init", syntax: .getopt, words: .behind, questions: OptionPlaces(DumbInitOption.version),
+      help: """
+        Runs a command in a session of its own, hands signals on to its process group, reaps orphans, and exits
+        with its code.
 
-  var name: StaticString {
-    switch self {
-    case .singleChild: "single-child"
-    case .rewrite: "rewrite"
-    case .verbose: "verbose"
-    case .version: "version"
-    }
+          -c, --single-child          signal the service's main process alone; no session of its own (DUMB_INIT_SETSID=0)
+          -r, --rewrite A:B           forward signal A as B; B 0: do not forward it; repeatable
+          -v, --verbose               a line for what it does (DUMB_INIT_DEBUG=1)
+          -V, --version               print the version
+
+        """)
   }
 
-  var letter: UInt8 {
-    switch self {
-    case .singleChild: UInt8(ascii: "c")
-    case .rewrite: UInt8(ascii: "r")
-    case .verbose: UInt8(ascii: "v")
-    case .version: UInt8(ascii: "V")
-    }
-  }
-
-  var value: StaticString? { self == .rewrite ? "A:B" : nil }
-
-  var help: StaticString {
-    switch self {
-    case .singleChild: "signal the service's main process alone; no session of its own (DUMB_INIT_SETSID=0)"
-    case .rewrite: "forward signal A as B; B 0: do not forward it; repeatable"
-    case .verbose: "a line for what it does (DUMB_INIT_DEBUG=1)"
-    case .version: "print the version"
-    }
-  }
-
-  var isQuestion: Bool { self == .version }
-
-  /// Takes the command line and the variables; an answer where one is asked for.
+  /// Takes the options and the variables; an answer where one is asked for.
+  @inline(never)
   static func apply(
-    _ arguments: inout Arguments, to configuration: inout Configuration
-  ) throws(UsageError) -> InitProgram.Outcome? {
+    _ options: Options, to configuration: inout Configuration
+  ) throws(UsageError) -> InitProgram.Outcome {
     configuration.isSubreaper = false
     configuration.manners.jobControl = .withSignal
     configuration.manners.launchFailure = .always(2)
     configuration.manners.resetsSignals = true
     configuration.manners.leavesWorkingDirectory = true
     var isAlone = false
-    var answer: InitProgram.Outcome?
-    let goesOn = try parseCommandLine(&arguments) { (option, value, source) throws(UsageError) in
+    var outcome = InitProgram.Outcome.run
+    while let option = DumbInitOption(rawValue: options.next()) {
       switch option {
       case .singleChild: isAlone = true
       case .rewrite:
-        guard let pairs = Values.rewrites(value) else {
-          throw UsageError(source, value, expected: "a pair of signals, like 15:3; 0 drops")
-        }
         // The last word on a signal holds.
-        configuration.rewrites.insert(contentsOf: pairs, at: 0)
+        configuration.rewrites =
+          try options.rewrites("a pair of signals, like 15:3; 0 drops") + configuration.rewrites
       case .verbose: configuration.verbosity = .phases
-      case .version: answer = .answer("dumb-init v\(ebbVersion)_ebb\n", to: .standardError)
+      case .version: outcome = .version
       }
     }
-    guard goesOn else { return answer ?? .answer(usage, to: .standardError) }
     if let debug = environmentVariable(CString("DUMB_INIT_DEBUG")), debug == "1" {
       configuration.verbosity = .phases
     }
@@ -73,18 +52,11 @@ enum DumbInitOption: CommandOption {
     if !isAlone {
       configuration.manners.lastSignal = .terminate
       // Its own session's group is orphaned, which the kernel lets no terminal stop: SIGSTOP does it.
-      configuration.rewrites += [(.terminalStop, .stop), (.terminalInput, .stop), (.terminalOutput, .stop)]
+      configuration.rewrites.append((.terminalStop, .stop))
+      configuration.rewrites.append((.terminalInput, .stop))
+      configuration.rewrites.append((.terminalOutput, .stop))
     }
-    configuration.rewrites.insert((.child, nil), at: 0)
-    return nil
-  }
-
-  private static var usage: Text {
-    InitProgram.usage(
-      command,
-      """
-      Runs a command in a session of its own, hands signals on to its process group, reaps orphans, and exits
-      with its code.
-      """, helpText)
+    configuration.drop(.child)
+    return outcome
   }
 }

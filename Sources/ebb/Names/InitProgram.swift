@@ -11,9 +11,12 @@ enum InitProgram {
 
   /// What a command line comes to.
   enum Outcome {
-    case run(Configuration)
-    case pause(Manners)
-    case answer(Text, to: FileDescriptor)
+    /// A service.
+    case run
+    /// No service: the namespaces are held.
+    case pause
+    /// Help, the version or the license.
+    case help, version, license
   }
 
   /// Exit code of a command line that makes no sense, in all of them.
@@ -43,51 +46,65 @@ enum InitProgram {
     }
   }
 
-  private var name: StaticString {
+  private var table: OptionTable {
     switch self {
-    case .tini: TiniOption.command
-    case .dumbInit: DumbInitOption.command
-    case .catatonit: CatatonitOption.command
+    case .tini: TiniOption.table
+    case .dumbInit: DumbInitOption.table
+    case .catatonit: CatatonitOption.table
     }
   }
 
   /// Runs as this program does; the exit code.
+  @inline(never)
   func run(_ words: Arguments) -> Int32 {
+    var configuration = Configuration(arguments: words.pointer)
+    let table = table
     do throws(UsageError) {
-      switch try outcome(words) {
-      case .run(let configuration): return Int32(Supervisor.run(configuration))
-      case .pause(let manners): return Int32(Pause.run(manners))
-      case .answer(let text, let file): return (try? text.write(to: file)) == nil ? 1 : 0
+      let outcome = try outcome(words, &configuration)
+      switch outcome {
+      case .run: return Int32(Supervisor.run(configuration))
+      case .pause: return Int32(Pause.run(configuration.manners))
+      case .help, .version, .license:
+        // Each writes where the original does.
+        let isError = outcome == .help ? self != .tini : outcome == .version && self == .dumbInit
+        let file = isError ? FileDescriptor.standardError : .standardOutput
+        return (try? answer(outcome, table).write(to: file)) == nil ? 1 : 0
       }
     } catch {
-      try? Text("\(name): \(error.text)\n").write(to: .standardError)
+      try? Text("\(table.command): \(error.text)\n").write(to: .standardError)
       return InitProgram.usageExitCode
     }
   }
 
   /// What its command line and the environment come to.
-  func outcome(_ words: Arguments) throws(UsageError) -> Outcome {
+  @inline(never)
+  func outcome(_ words: Arguments, _ configuration: inout Configuration) throws(UsageError) -> Outcome {
     var arguments = words
     arguments.skip()
-    var configuration = try InitProgram.configuration(arguments)
-    let answer: Outcome?
+    try InitProgram.configure(&configuration, arguments)
+    let options = Options(table, arguments)
+    let goesOn = try options.take()
+    var outcome: Outcome
     switch self {
-    case .tini: answer = try TiniOption.apply(&arguments, to: &configuration)
-    case .dumbInit: answer = try DumbInitOption.apply(&arguments, to: &configuration)
-    case .catatonit: answer = try CatatonitOption.apply(&arguments, to: &configuration)
+    case .tini: outcome = try TiniOption.apply(options, to: &configuration)
+    case .dumbInit: outcome = try DumbInitOption.apply(options, to: &configuration)
+    case .catatonit: outcome = try CatatonitOption.apply(options, to: &configuration)
     }
-    if let answer { return answer }
-    guard arguments.first != nil else {
-      throw UsageError("a command is missing: \(name) [options] [--] command [arg...]")
+    if !goesOn && (outcome == .run || outcome == .pause) { outcome = .help }
+    guard outcome == .run else { return outcome }
+    guard options.arguments.first != nil else {
+      throw UsageError("a command is missing: \(table.command) [options] [--] command [arg...]")
     }
-    configuration.arguments = arguments.pointer
-    return .run(configuration)
+    configuration.arguments = options.arguments.pointer
+    return .run
   }
 
   /// An init and no more; with one of the variables that ask for more (what `ebb run` would do), a stop of
   /// ebb's, in which whatever none of them asks for takes no time.
-  private static func configuration(_ arguments: Arguments) throws(UsageError) -> Configuration {
-    var configuration = Configuration(arguments: arguments.pointer)
+  @inline(never)
+  private static func configure(
+    _ configuration: inout Configuration, _ arguments: Arguments
+  ) throws(UsageError) {
     configuration.lameDuckMax = .zero
     configuration.busyMax = .zero
     configuration.lingerMax = .zero
@@ -95,8 +112,10 @@ enum InitProgram {
     configuration.manners.endsDescendants = false
     var asksForMore = false
     var log: Verbosity?
-    try RunOptions.parseVariables { (option, value, source) throws(UsageError) in
-      try option.apply(value, source, to: &configuration)
+    let options = Options(RunOptions.table, arguments)
+    try options.takeVariables()
+    while let option = RunOptions(rawValue: options.next()) {
+      try option.apply(options, to: &configuration)
       switch option {
       case .verbose, .quiet: log = configuration.verbosity
       case .stopSignal:
@@ -116,25 +135,25 @@ enum InitProgram {
       configuration.control = .off
       configuration.drainOn = []
     }
-    return configuration
   }
 
-  /// What an option for help answers: what the program does, and its options.
-  static func usage(_ program: StaticString, _ does: StaticString, _ options: Text) -> Text {
-    """
-    \(program) (ebb \(ebbVersion)) [options] [--] command [arg...]
-
-    \(does)
-
-    \(options)
-    """
+  /// Help, the version or the license.
+  @inline(never)
+  private func answer(_ outcome: Outcome, _ table: OptionTable) -> Text {
+    switch outcome {
+    case .license:
+      "ebb is licensed under the Apache License, Version 2.0: http://www.apache.org/licenses/LICENSE-2.0\n"
+    // docker(1) reads the version of whatever its engine's init is.
+    case .version:
+      self == .dumbInit ? "dumb-init v\(ebbVersion)_ebb\n" : "tini version \(ebbVersion)_ebb\n"
+    case .help, .run, .pause:
+      "\(table.command) (ebb \(ebbVersion)) [options] [--] command [arg...]\n\n\(table.help)"
+    }
   }
+}
 
-  /// What `--version` answers: docker(1) reads it of whatever its engine's init is.
-  static var version: Text { "tini version \(ebbVersion)_ebb\n" }
-
-  /// What an option for the license answers.
-  static var license: Text {
-    "ebb is licensed under the Apache License, Version 2.0: http://www.apache.org/licenses/LICENSE-2.0\n"
-  }
+extension Configuration {
+  /// A signal is not forwarded, whatever else is said of it.
+  @inline(never)
+  mutating func drop(_ signal: Signal) { rewrites = [(signal, nil)] + rewrites }
 }
