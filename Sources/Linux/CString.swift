@@ -68,3 +68,13 @@ extension [UInt8] {
 public func environmentVariable(_ name: CString) -> CString? {
   getenv(name.pointer).map { CString($0) }
 }
+
+/// Whether the environment has a variable whose name begins like this.
+public func hasEnvironmentVariables(_ prefix: StaticString) -> Bool {
+  guard var next = clinux_environ() else { return false }
+  while let variable = next.pointee {
+    if CString(variable).hasPrefix(prefix) { return true }
+    next += 1
+  }
+  return false
+}

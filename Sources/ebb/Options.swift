@@ -107,6 +107,8 @@ final class Options {
   /// Takes the options of the environment that the command line did not give.
   @inline(never)
   func takeVariables() throws(UsageError) {
+    // Mostly there is none, and then no name has to be made up.
+    guard hasEnvironmentVariables("EBB_") else { return }
     let words = given
     var line = OptionLine(below: CString(table.help))
     var place = 0

@@ -81,15 +81,19 @@ def run(options):
         promises = context.port_promises
         sizes = context.sizes
     kept = limits.Limits(figures, promises)
-    os.makedirs(options.out, exist_ok=True)
-    report.write_csv(figures, f"{options.out}/peers.csv")
     text = report.markdown(figures, kept, f"{about}.\nPeers: {peers}.")
-    with open(f"{options.out}/peers.md", "w") as file:
-        file.write(text)
-    for name, drawn in (("peers", picture.bars(figures, about)), ("sockets", picture.curves(figures, sizes, about))):
-        if drawn:
-            with open(f"{options.out}/{name}.svg", "w") as file:
-                file.write(drawn)
+    if options.out:
+        os.makedirs(options.out, exist_ok=True)
+        report.write_csv(figures, f"{options.out}/peers.csv")
+        drawings = {
+            "peers.md": text,
+            "peers.svg": picture.bars(figures, about),
+            "sockets.svg": picture.curves(figures, sizes, about),
+        }
+        for name, written in drawings.items():
+            if written:
+                with open(f"{options.out}/{name}", "w") as file:
+                    file.write(written)
     print("\n".join(["", text.split("\n## Limits")[0], *kept.lines()]))
     return 0 if kept.are_kept else 1
 
@@ -99,11 +103,13 @@ def main():
     parser.add_argument("--ebb", default=f"{ROOT}/.build/musl/release/ebb", help="the one that is released")
     parser.add_argument("--glibc", default=f"{ROOT}/.build/release/ebb", help="the plain build")
     parser.add_argument("--tide", default=f"{ROOT}/.build/release/tide", help="the service of probe and drain")
-    parser.add_argument("--out", default=f"{ROOT}/Tests/Benchmarks/results")
-    parser.add_argument("--only", default=",".join(SECTIONS), help="sections, such as start,signal")
+    parser.add_argument("--out", help="where to write (Tests/Benchmarks/results; with --only or --quick nowhere)")
+    parser.add_argument("--only", help="sections, such as start,signal")
     parser.add_argument("--quick", action="store_true", help="few rounds and few sockets: to try it, not to cite it")
     options = parser.parse_args()
-    options.only = options.only.split(",")
+    if not options.out and not options.only and not options.quick:
+        options.out = f"{ROOT}/Tests/Benchmarks/results"
+    options.only = options.only.split(",") if options.only else list(SECTIONS)
     for name in options.only:
         if name not in SECTIONS:
             parser.error(f"no section {name}: {', '.join(SECTIONS)}")

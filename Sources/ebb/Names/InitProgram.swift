@@ -155,5 +155,5 @@ enum InitProgram {
 extension Configuration {
   /// A signal is not forwarded, whatever else is said of it.
   @inline(never)
-  mutating func drop(_ signal: Signal) { rewrites = [(signal, nil)] + rewrites }
+  func drop(_ signal: Signal) { rewrites = [(signal, nil)] + rewrites }
 }

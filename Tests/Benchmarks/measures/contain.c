@@ -12,7 +12,7 @@ int main(int count, char **words) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     setsid();
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount("proc", "/proc", "proc", 0, NULL) < 0) return 125;
-    execv(words[1], words + 1);
+    execvp(words[1], words + 1);
     return 127;
   }
   waitpid(first, &status, 0);

@@ -32,7 +32,7 @@ def measure(context):
 
     def run():
         service = subprocess.Popen(
-            [context.options.ebb, "--http", str(PAGES), "--", context.options.tide, "serve", "--listen", str(PORT)],
+            [context.options.ebb, "--quiet", "--http", str(PAGES), "--", context.options.tide, "serve", "--listen", str(PORT)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
         try:
             end = time.monotonic() + 20

@@ -70,7 +70,11 @@ static void leave_behind(int count) {
 
 static int leave_orphans(int count, int together) {
   int64_t cpu = cpu_time(1), began = now();
-  for (int left = count; left > 0; left -= together) leave_behind(left < together ? left : together);
+  for (int left = count; left > 0; left -= together) {
+    leave_behind(left < together ? left : together);
+    // One by one means that each is reaped before the next.
+    while (together == 1 && first_has_others()) pause_for(200000);
+  }
   while (first_has_others()) pause_for(200000);
   int64_t told[2] = {cpu_time(1) - cpu, now() - began};
   return write(1, told, sizeof told) == sizeof told ? 0 : 1;
