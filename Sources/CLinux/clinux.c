@@ -82,6 +82,10 @@ void clinux_discard_pending(uint64_t mask) {
   while (syscall(SYS_rt_sigtimedwait, &mask, NULL, &none, sizeof mask) > 0) continue;
 }
 
+bool clinux_holds(const void *bytes, size_t count, const char *words) {
+  return memmem(bytes, count, words, strlen(words)) != NULL;
+}
+
 int clinux_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
 
 int clinux_pidfd_send_signal(int pidfd, int signal) {

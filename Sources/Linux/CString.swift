@@ -51,6 +51,11 @@ extension [UInt8] {
     prefix.withUTF8Buffer { self.count >= $0.count && self.prefix($0.count).elementsEqual($0) }
   }
 
+  /// Whether these bytes stand anywhere in it; the corresponding C function is `memmem`.
+  @inline(never) public func holds(_ words: StaticString) -> Bool {
+    withUnsafeBytes { clinux_holds($0.baseAddress, $0.count, CString(words).pointer) }
+  }
+
   /// The bytes with a NUL behind them, for a call that wants a C string.
   public func withCString<Result, Failure: Error>(
     _ body: (CString) throws(Failure) -> Result

@@ -56,7 +56,7 @@ class Counted:
         return int(found[1])
 
 
-def least(count, times=3):
+def least(count, times=5):
     """Of some runs: which of two things happens first is not always the same."""
     return min(count() for _ in range(times))
 

@@ -77,7 +77,9 @@ final class SocketWatch {
   /// Notes what listens before the launch, unless the ports are given: should neither the cgroup nor the
   /// descriptors tell whose a listener is, one that was there before is not the service's.
   func noteListenersBefore() {
-    if ports.origin == nil { listenersBefore = cookies(listeners() ?? []) }
+    // In a container's own network there is mostly nothing yet, and so nothing to ask for.
+    guard ports.origin == nil, NetworkNamespace.mayHaveConnections else { return }
+    listenersBefore = cookies(listeners() ?? [])
   }
 
   /// What listens at these ports, or at all where there are none; nil where the table cannot be read.
@@ -329,6 +331,7 @@ final class SocketWatch {
   /// (a service that ended before anybody asked), all those of our cgroup count, or of the namespace.
   @inline(never)
   func lookAtLingering() -> LingerLook? {
+    guard NetworkNamespace.mayHaveConnections else { return LingerLook() }
     let collector = LingerCollector(cgroup: ports.ports.isEmpty ? Cgroup.own : nil)
     guard (try? table.read(LingerLook.query(ports: ports.ports), into: collector)) != nil else { return nil }
     return collector.look
