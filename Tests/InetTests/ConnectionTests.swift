@@ -264,14 +264,14 @@ private func row(_ state: TCPState, cookie: UInt64 = 1, port: UInt16 = 8080) -> 
   }
 
   @Test func `takes no probe of ebb's own for work, and tells those that nobody has accepted`() {
-    var watch = BusyWatch(probePorts: [40_000])
+    let watch = BusyWatch(probePorts: [40_000])
     var accepted = working(1)
     accepted.remote = loopback(40_000)
     accepted.inode = 77
     var waiting = working(2)
     waiting.remote = loopback(40_000)
     waiting.inode = 0
-    #expect(look(&watch, [accepted, waiting, working(3)]) == 1)
+    #expect(look(watch, [accepted, waiting, working(3)]) == 1)
     #expect(watch.connections == 1)
     #expect(watch.unacceptedProbes == [2])
   }

@@ -87,14 +87,6 @@ struct LaunchTests {
     }
   }
 
-  @Test func aScriptWithoutAFirstLineIsRunByTheShell() throws {
-    let folder = try TemporaryFolder()
-    let script = try folder.write("script", "echo \"it runs with $1\"\n", executable: true)
-    let run = try Running.ebb(["--", script, "a word"])
-    #expect(try run.finish() == .code(0))
-    #expect(run.output.text == "it runs with a word\n")
-  }
-
   // MARK: - What it is given
 
   @Test func theServiceGetsTheDescriptorsThatEbbWasGivenAndNoOther() throws {
