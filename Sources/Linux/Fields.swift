@@ -13,6 +13,10 @@ extension ArraySlice<UInt8> {
     return field.isEmpty ? nil : field
   }
 
+  /// The bytes as an array of their own.
+  @inline(never)
+  public var copy: [UInt8] { Array(self) }
+
   /// Whether the bytes begin with those of a literal.
   @inline(never)
   public func hasPrefix(_ prefix: StaticString) -> Bool {

@@ -24,7 +24,7 @@ enum KernelCounters {
     while let heading = names.next(before: UInt8(ascii: " ")),
       let value = values.next(before: UInt8(ascii: " "))
     {
-      if Array(heading) == name { return decimal(value) }
+      if heading.count == name.utf8CodeUnitCount && heading.hasPrefix(name) { return decimal(value) }
     }
     return nil
   }

@@ -111,7 +111,7 @@ public struct PeerRange: Sendable {
   /// "10.0.0.1", "10.0.0.0/8", "2001:db8::/32"; nil where it is none of these.
   public init?(_ text: [UInt8]) {
     let slash = text.firstIndex(of: UInt8(ascii: "/")) ?? text.count
-    guard let address = Array(text[..<slash]).withCString({ Endpoint(address: $0) }) else { return nil }
+    guard let address = text[..<slash].copy.withCString({ Endpoint(address: $0) }) else { return nil }
     let width = address.isIPv6 ? 128 : 32
     self.address = address
     if slash == text.count {

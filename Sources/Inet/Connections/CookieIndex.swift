@@ -26,7 +26,7 @@ struct CookieIndex {
     }
     let slot = slot(of: cookie)
     if slots[slot] != 0 { return false }
-    cookies.append(cookie)
+    cookies.add(cookie)
     slots[slot] = Int32(cookies.count)
     return true
   }

@@ -24,8 +24,8 @@ public final class BoundSockets: SocketCollector {
 
   /// Takes one row.
   public override func take(_ socket: TCPSocket) {
-    if socket.local.port == port && sockets.count < PortCensus.kept && socket.isInTheWay(of: address) {
-      sockets.append(socket)
+    if socket.local.port == port && socket.isInTheWay(of: address) {
+      sockets.keep(socket, atMost: PortCensus.kept)
     }
   }
 

@@ -22,7 +22,7 @@ public final class Listeners: SocketCollector {
 
   /// Takes one row.
   public override func take(_ socket: TCPSocket) {
-    if sockets.count < Listeners.limit { sockets.append(socket) }
+    sockets.keep(socket, atMost: Listeners.limit)
   }
 }
 
@@ -143,7 +143,7 @@ public enum Cgroup {
   static func path(in file: [UInt8]) -> [UInt8]? {
     var file = file[...]
     while let line = file.next(before: UInt8(ascii: "\n")) {
-      if line.hasPrefix("0::/") { return Array(line.dropFirst(3)) }
+      if line.hasPrefix("0::/") { return line.dropFirst(3).copy }
     }
     return nil
   }

@@ -78,14 +78,21 @@ public final class PortCensus: SocketCollector {
     add(state)
     switch state {
     case .listen:
-      if listeners.count < PortCensus.kept {
-        listeners.append(socket)
-        listeners[listeners.count - 1].state = .listen
-      }
+      let place = listeners.count
+      listeners.keep(socket, atMost: PortCensus.kept)
+      if place < listeners.count { listeners[place].state = .listen }
     case .established:
-      if socket.inode == 0 { notAccepted += 1 } else { established.keep(socket) }
+      if socket.inode == 0 {
+        notAccepted += 1
+      } else {
+        established.keep(socket, atMost: PortCensus.keptConnections)
+      }
     case .closeWait:
-      if socket.inode == 0 { notAccepted += 1 } else { closeWaits.keep(socket) }
+      if socket.inode == 0 {
+        notAccepted += 1
+      } else {
+        closeWaits.keep(socket, atMost: PortCensus.keptConnections)
+      }
     case .timeWait: longestTimeWait = max(longestTimeWait, socket.expires)
     case .synSent, .synReceived, .finWait1, .finWait2, .close, .lastAck, .closing, .newSynReceived: break
     }
@@ -107,10 +114,15 @@ public final class PortCensus: SocketCollector {
 extension [TCPSocket] {
   fileprivate var isFull: Bool { count >= PortCensus.keptConnections }
 
+  /// Appends one where there is room for it.
   @inline(never)
-  fileprivate mutating func keep(_ connection: TCPSocket) {
-    if !isFull { append(connection) }
-  }
+  mutating func keep(_ socket: TCPSocket, atMost limit: Int) { if count < limit { append(socket) } }
+}
+
+extension [UInt64] {
+  /// Appends a number: in the binary once.
+  @inline(never)
+  mutating func add(_ number: UInt64) { append(number) }
 }
 
 extension TCPStates {
@@ -129,7 +141,7 @@ extension TCPState: TextRepresentable {
   }
 
   /// The name that netstat(8) made known, which is the RFC's.
-  public var name: StaticString {
+  @inline(never) public var name: StaticString {
     switch self {
     case .established: "ESTABLISHED"
     case .synSent: "SYN_SENT"

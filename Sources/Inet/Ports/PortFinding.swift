@@ -139,7 +139,11 @@ public struct PortFinding {
     append(isUDP ? "UDP" : "LISTEN", listeners, &text)
     let census = census ?? PortCensus(port: port)
     let more = census.count(.listen) - listeners.count
-    if more > 0 { text.append(contentsOf: "  LISTEN: \(more) more\n") }
+    if more > 0 {
+      text.append("  LISTEN: ")
+      text.append(more)
+      text.append(" more\n")
+    }
     append("bound, not listening,", bound, &text)
     var isFirst = true
     for state in TCPState.all where state != .listen && census.count(state) > 0 {
@@ -149,17 +153,23 @@ public struct PortFinding {
       text.append(" ")
       text.append(state.name)
       if state == .timeWait {
-        text.append(
-          contentsOf: " (the last ends in \(census.longestTimeWait.wholeSeconds)s; no process owns one)")
+        text.append(" (the last ends in ")
+        text.append(census.longestTimeWait.wholeSeconds)
+        text.append("s; no process owns one)")
       }
     }
-    if census.notAccepted > 0 { text.append(contentsOf: "; \(census.notAccepted) not accepted yet") }
+    if census.notAccepted > 0 {
+      text.append("; ")
+      text.append(census.notAccepted)
+      text.append(" not accepted yet")
+    }
     if !isFirst { text.append("\n") }
     append(nil, shownConnections, &text)
     if isEphemeral {
+      text.append("  note: ")
+      text.append(port)
       text.append(
-        contentsOf:
-          "  note: \(port) is in net.ipv4.ip_local_port_range and not in ip_local_reserved_ports: an outgoing connection may take it\n"
+        " is in net.ipv4.ip_local_port_range and not in ip_local_reserved_ports: an outgoing connection may take it\n"
       )
     }
     if let advice {
@@ -184,7 +194,7 @@ public struct PortFinding {
         sockets[index].remote.write(to: &text)
       }
       text.append(": ")
-      append(ownerOf: sockets[index], &text)
+      append(ownerOf: sockets[index].inode, of: sockets[index].user, &text)
       text.append("\n")
     }
   }
@@ -225,8 +235,9 @@ public struct PortFinding {
   }
 
   /// Who holds a socket: "nginx (pid 7, descriptor 6), the service", or why nobody can be named.
-  private func append(ownerOf socket: TCPSocket, _ text: inout Text) {
-    if socket.inode == 0 {
+  @inline(never)
+  private func append(ownerOf inode: UInt64, of user: UInt32, _ text: inout Text) {
+    if inode == 0 {
       text.append("no process has it any more")
       return
     }
@@ -234,12 +245,15 @@ public struct PortFinding {
       text.append("owner not known: there is no /proc")
       return
     }
-    let found = holders.of(socket.inode)
+    let found = holders.of(inode)
     if found.isEmpty {
-      text.append(contentsOf: "owner not visible: user \(socket.user)'s, ")
+      text.append("owner not visible: user ")
+      text.append(user)
+      text.append("'s, ")
       if holders.refused > 0 {
-        text.append(contentsOf: "and \(holders.refused) process")
-        text.append(holders.refused == 1 ? "" : "es")
+        text.append("and ")
+        text.append(holders.refused)
+        text.append(holders.refused == 1 ? " process" : " processes")
         text.append(" may not be looked into (CAP_SYS_PTRACE)")
       } else {
         text.append("in no process that shows here (another container's, or the kernel's own)")
@@ -247,7 +261,12 @@ public struct PortFinding {
       return
     }
     let first = found[0]
-    text.append(contentsOf: "\(first.name) (pid \(first.process), descriptor \(first.descriptor))")
+    text.append(printable: first.name)
+    text.append(" (pid ")
+    text.append(first.process.rawValue)
+    text.append(", descriptor ")
+    text.append(first.descriptor)
+    text.append(")")
     if first.isStopped { text.append(", which is stopped") }
     switch first.relation {
     case .service: text.append(", the service")
@@ -262,7 +281,11 @@ public struct PortFinding {
       text.append(others == 1 ? "; inherited by " : ", ")
       other.write(to: &text)
     }
-    if others > 4 { text.append(contentsOf: " and \(others - 4) more") }
+    if others > 4 {
+      text.append(" and ")
+      text.append(others - 4)
+      text.append(" more")
+    }
   }
 
   /// The processes that hold some sockets, each once, the oldest first.
@@ -330,7 +353,9 @@ public struct PortFinding {
     var text: Text = "to do: stop "
     first.write(to: &text)
     if first.isStopped {
-      text.append(contentsOf: ", which must be continued first (kill -CONT \(first.process))")
+      text.append(", which must be continued first (kill -CONT ")
+      text.append(first.process.rawValue)
+      text.append(")")
     }
     // Who has one of the first one's sockets has inherited it, and the others have their own.
     var heirs: [SocketHolder] = []
@@ -343,7 +368,9 @@ public struct PortFinding {
       }
     }
     if heirs.count > 1 {
-      text.append(contentsOf: ", and the \(heirs.count) that inherited the socket")
+      text.append(", and the ")
+      text.append(heirs.count)
+      text.append(" that inherited the socket")
     } else if let heir = heirs.first {
       text.append(", and ")
       heir.write(to: &text)

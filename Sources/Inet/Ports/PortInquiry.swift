@@ -21,7 +21,7 @@ public struct PortInquiry {
     let shown = finding.shown
     if !shown.isEmpty {
       var inodes: [UInt64] = []
-      for index in shown.indices { inodes.append(shown[index].inode) }
+      for index in shown.indices { inodes.add(shown[index].inode) }
       finding.holders = SocketHolders(of: inodes, all: true, service: service)
     }
     finding.isEphemeral = EphemeralPorts.contain(port)

@@ -58,7 +58,7 @@ extension PortFinding {
       // One that is bound and no more is in a state of its own, whatever its row says.
       let place = index - listeners.count
       let isBound = place >= 0 && place < bound.count
-      append(shown[index], isBound ? "BOUND" : shown[index].state.name, to: &text)
+      append(shown, index, isBound ? "BOUND" : shown[index].state.name, to: &text)
     }
     text.append("],\"ephemeral\":")
     text.append(isEphemeral)
@@ -66,18 +66,19 @@ extension PortFinding {
     return text
   }
 
-  private func append(_ socket: TCPSocket, _ state: StaticString, to text: inout Text) {
+  /// One of some sockets (not handed over itself: it is large, and would be copied).
+  private func append(_ sockets: [TCPSocket], _ index: Int, _ state: StaticString, to text: inout Text) {
     text.append("{\"state\":\"")
     text.append(state)
     text.append("\",\"address\":")
-    text.append(quoted: socket.local)
+    text.append(quoted: sockets[index].local)
     text.append(",\"peer\":")
-    text.append(quoted: socket.remote.port == 0 ? nil : socket.remote)
+    text.append(quoted: sockets[index].remote.port == 0 ? nil : sockets[index].remote)
     text.append(",\"user\":")
-    text.append(socket.user)
+    text.append(sockets[index].user)
     text.append(",\"holders\":[")
     var isFirst = true
-    for holder in holders?.of(socket.inode) ?? [] {
+    for holder in holders?.of(sockets[index].inode) ?? [] {
       text.append(isFirst ? "{\"pid\":" : ",{\"pid\":")
       isFirst = false
       text.append(holder.process.rawValue)

@@ -63,7 +63,7 @@ public struct SocketHolders: Sendable {
   /// - `service`: the main process of the service that ebb supervises, where one is known.
   public init(of inodes: [UInt64], all: Bool, service: ProcessID? = nil) {
     var wanted: [UInt64] = []
-    for inode in inodes where inode != 0 { wanted.append(inode) }
+    for inode in inodes where inode != 0 { wanted.add(inode) }
     if wanted.isEmpty { return }
     var near: [ProcessID] = []
     var far: [ProcessID] = []
@@ -79,6 +79,7 @@ public struct SocketHolders: Sendable {
     if let service { relate(to: service) }
   }
 
+  @inline(never)
   private mutating func look(at processes: [ProcessID], for wanted: [UInt64], _ missing: inout [UInt64]) {
     var crowded: [ProcessID] = []
     for process in processes where !missing.isEmpty {

@@ -23,7 +23,7 @@ public struct SocketOwners {
         looked += 1
         if looked > end { return false }
         switch SocketOwners.target(of: number, in: folder) {
-        case .socket(let inode): inodes.append(inode)
+        case .socket(let inode): inodes.add(inode)
         case .other: break
         // With CAP_DAC_OVERRIDE, as root in a container, the directory can be listed all the same.
         case .refused: isComplete = false

@@ -22,7 +22,7 @@ public struct SocketDestroyer {
   public mutating func destroy(_ socket: TCPSocket) throws(Errno) -> Bool {
     sequence &+= 1
     let sequence = sequence
-    try descriptor.send(SocketDestroyer.request(socket, sequence: sequence))
+    try descriptor.ask(SocketDestroyer.request(socket, sequence: sequence))
     return try withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 8) {
       (buffer) throws(Errno) -> Bool in
       try SocketDestroyer.answer(try descriptor.receive(into: buffer), to: sequence)
@@ -110,6 +110,6 @@ public final class SocketSelection: SocketCollector {
       return
     }
     count += 1
-    if sockets.count < SocketSelection.limit { sockets.append(socket) }
+    sockets.keep(socket, atMost: SocketSelection.limit)
   }
 }

@@ -84,7 +84,11 @@ private struct SocketCulprit {
     guard let open = ProcessTable.openDescriptors(of: process),
       let limit = ProcessTable.descriptorLimit(of: process)
     else { return }
-    text.append(contentsOf: ", and \(open) of \(limit) descriptors open")
+    text.append(", and ")
+    text.append(open)
+    text.append(" of ")
+    text.append(limit)
+    text.append(" descriptors open")
   }
 }
 
@@ -111,10 +115,10 @@ extension SocketSummary {
   public func findings(_ settings: SocketSettings, closeWaitsBefore before: Int? = nil) -> [SocketFinding] {
     var wanted: [UInt64] = []
     for place in ports.indices where ports[place].isFull || notAccepted.count > 0 {
-      if ports[place].waiting > 0 { wanted.append(ports[place].inode) }
+      if ports[place].waiting > 0 { wanted.add(ports[place].inode) }
     }
     var inodes = wanted
-    for inode in notClosedInodes { inodes.append(inode) }
+    for inode in notClosedInodes { inodes.add(inode) }
     let holders = SocketHolders(of: inodes, all: false).holders
     var findings: [SocketFinding] = []
     if notClosed.count > 0 { addCloseWait(holders, before, to: &findings) }
@@ -202,12 +206,20 @@ extension SocketSummary {
     var text: Text = "\(notClosed.count, "connection") in CLOSE_WAIT"
     append(notClosed, limit: SocketSummary.closeLimit, &text)
     let more = all.count(.closeWait) - (before ?? .max)
-    if more > 0 { text.append(contentsOf: ", \(more) more than when the watch began") }
+    if more > 0 {
+      text.append(", ")
+      text.append(more)
+      text.append(" more than when the watch began")
+    }
     text.append(": the peer has closed, the application has not")
     let known = notClosedInodes.count
     append(notClosedInodes, holders, atMost: 3, &text) { (culprit, text) in
-      text.append(contentsOf: " has \(culprit.sockets)")
-      if known < notClosed.count { text.append(contentsOf: " of the first \(known)") }
+      text.append(" has ")
+      text.append(culprit.sockets)
+      if known < notClosed.count {
+        text.append(" of the first ")
+        text.append(known)
+      }
       culprit.writeDescriptors(to: &text)
     }
     findings.add(

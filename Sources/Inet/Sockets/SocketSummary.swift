@@ -154,7 +154,7 @@ public final class SocketSummary: SocketCollector {
       if notClosed.add(socket.history?.sinceAcknowledged, limit: SocketSummary.closeLimit),
         notClosedInodes.count < SocketSummary.kept
       {
-        notClosedInodes.append(socket.inode)
+        notClosedInodes.add(socket.inode)
       }
     // Nothing has been sent on it: that is how long the connection has been there.
     case .established:

@@ -39,7 +39,7 @@ struct SocketDiagnostics {
   mutating func dump(_ query: SocketQuery, into collector: SocketCollector) throws(Errno) {
     for _ in 0..<4 {
       sequence &+= 1
-      try descriptor.send(SocketDiagnostics.request(query, sequence: sequence))
+      try descriptor.ask(SocketDiagnostics.request(query, sequence: sequence))
       if try receive(into: collector) { return }
       collector.restart()
     }
@@ -134,8 +134,13 @@ extension FileDescriptor {
     _ = try checked { setsockopt(rawValue, level, option, &value, socklen_t(MemoryLayout<Int32>.size)) }
   }
 
-  /// Sends a request whole, as write(2) does where there is one datagram.
-  func send(_ request: [UInt8]) throws(Errno) { try Text(bytes: request).write(to: self) }
+  /// Sends a request, send(2).
+  @inline(never)
+  func ask(_ request: [UInt8]) throws(Errno) {
+    _ = try request.withUnsafeBufferPointer { (bytes) throws(Errno) -> Int in
+      try checked { send(rawValue, bytes.baseAddress, bytes.count, 0) }
+    }
+  }
 
   /// The next datagram; one that is larger than the buffer, so that some of it is lost, is
   /// ``Errno/protocolError``.
