@@ -105,7 +105,7 @@ public enum ProcessControl {
   public static var isSubreaper: Bool { clinux_is_subreaper() }
 
   /// Lets go of the working directory, chdir(2): what it is on can be unmounted then.
-  public static func leaveWorkingDirectory() { _ = chdir("/") }
+  public static func leaveWorkingDirectory() { _ = chdir(CString("/").pointer) }
 
   /// Gives SIGCHLD its default action (ignored, it would have the kernel reap children unseen); true when it
   /// was ignored.

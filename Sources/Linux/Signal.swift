@@ -75,9 +75,9 @@ public struct Signal: Equatable, Sendable {
       self = realTime
       return
     }
-    if name == "IOT" { name = Array("ABRT".utf8) }
-    if name == "CLD" { name = Array("CHLD".utf8) }
-    if name == "POLL" { name = Array("IO".utf8) }
+    if name == "IOT" { name = CString("ABRT").bytes }
+    if name == "CLD" { name = CString("CHLD").bytes }
+    if name == "POLL" { name = CString("IO").bytes }
     for number: Int32 in 1...31 {
       if name[...] == Signal.name(of: number) {
         self.init(known: number)

@@ -21,7 +21,7 @@ struct LaunchFailure {
         var text: Text = "\(program): not found"
         if !hasSlash {
           text.append(" in PATH (")
-          text.append(printable: environmentVariable(CString("PATH"))?.bytes ?? Array("not set".utf8))
+          text.append(printable: environmentVariable(CString("PATH"))?.bytes ?? CString("not set").bytes)
           text.append(")")
         }
         self.text = text
