@@ -72,13 +72,13 @@ struct OptionPlaces {
 }
 
 /// A line of a table of options.
-struct OptionLine {
+final class OptionLine {
   /// The letter behind one dash; 0 where it has none.
-  var letter: UInt8 = 0
+  private(set) var letter: UInt8 = 0
   /// The name behind two dashes; empty where it has none.
-  var name: [UInt8] = []
+  private(set) var name: [UInt8] = []
   /// What the help calls its value; nil where it takes none.
-  var value: [UInt8]?
+  private(set) var value: [UInt8]?
   /// What comes behind.
   private var rest: CString
 

@@ -224,10 +224,11 @@ enum SocketsCommand {
     text.append("],\"other_ports\":")
     appendJSON(summary.others, &text)
     text.append(",\"findings\":[")
-    for (index, finding) in findings.enumerated() {
-      text.append(
-        contentsOf:
-          "\(index > 0 ? "," as StaticString : "" as StaticString){\"kind\":\"\(finding.kind)\",\"text\":")
+    isFirst = true
+    for finding in findings {
+      if !isFirst { text.append(",") }
+      isFirst = false
+      text.append(contentsOf: "{\"kind\":\"\(finding.kind)\",\"text\":")
       text.append(jsonString: finding.text.bytes)
       text.append(",\"advice\":")
       text.append(jsonString: finding.advice.bytes)
@@ -259,10 +260,7 @@ enum SocketsCommand {
       let look = try look(request, &closeWaits)
       if isTerminal && !request.isJSON {
         screen.append("\u{1b}[H")
-        for line in look.bytes.split(separator: UInt8(ascii: "\n")) {
-          for byte in line { screen.append(byte: byte) }
-          screen.append("\u{1b}[K\n")
-        }
+        screen.append(linesOf: look.bytes, from: 0, width: .max, end: "\u{1b}[K\n")
         screen.append("\u{1b}[J")
       } else {
         screen = look
@@ -293,7 +291,9 @@ enum SocketsCommand {
     try table.read(filter.query, into: selection)
     if isDryRun {
       var text: Text = "would end \(selection.count, "connection")\n"
-      for socket in selection.sockets.prefix(20) {
+      var left = 20
+      for socket in selection.sockets where left > 0 {
+        left -= 1
         text.append(contentsOf: "  \(socket.state) \(socket.local) \(socket.remote)\n")
       }
       if selection.count > 20 { text.append(contentsOf: "  and \(selection.count - 20) more\n") }

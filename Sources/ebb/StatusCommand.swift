@@ -80,19 +80,18 @@ enum StatusCommand {
 
   /// What is drawn of an answer: "12 3" and a newline, then what a person reads.
   static func screen(_ answer: [UInt8], _ history: inout History, width: Int?) -> Text {
-    let numbers = answer.prefix { $0 != UInt8(ascii: "\n") }
-    history.add(numbers.split(separator: UInt8(ascii: " ")).first.flatMap { decimal($0) } ?? 0)
+    var place = 0
+    while place < answer.count && answer[place] != UInt8(ascii: "\n") { place += 1 }
+    history.add(decimal(answer[..<place].field(0)) ?? 0)
     var screen = Text()
     // Home; every line is then cleared to its end as it is drawn, and what is below at last: no flicker.
-    if width != nil { screen.append("\u{1b}[H") }
-    for line in answer.dropFirst(numbers.count + 1).split(separator: UInt8(ascii: "\n")) {
-      for byte in line.prefix(width ?? line.count) { screen.append(byte: byte) }
-      screen.append(width != nil ? "\u{1b}[K\n" : "\n")
-    }
     if let width {
+      screen.append("\u{1b}[H")
+      screen.append(linesOf: answer, from: place, width: width, end: "\u{1b}[K\n")
       screen.append(contentsOf: history.text(width: width))
       screen.append("\u{1b}[J")
     } else {
+      screen.append(linesOf: answer, from: place, width: .max, end: "\n")
       screen.append("\n")
     }
     return screen
@@ -103,16 +102,27 @@ enum StatusCommand {
     private var counts: [UInt64] = []
 
     mutating func add(_ count: UInt64) {
-      if counts.count == 240 { counts.removeFirst() }
-      counts.append(count)
+      if counts.count < 240 {
+        counts.append(count)
+        return
+      }
+      for index in 1..<counts.count { counts[index - 1] = counts[index] }
+      counts[counts.count - 1] = count
     }
 
     /// "connections ▁▂▅█ 12, at most 40": as many looks as fit, a column each.
+    @inline(never)
     func text(width: Int) -> Text {
-      let shown = counts.suffix(max(1, width - 40))
-      let highest = shown.max() ?? 0
+      let first = max(0, counts.count - max(1, width - 40))
+      var highest: UInt64 = 0
+      var last: UInt64 = 0
+      for index in first..<counts.count {
+        last = counts[index]
+        highest = max(highest, last)
+      }
       var text: Text = "  connections "
-      for count in shown {
+      for index in first..<counts.count {
+        let count = counts[index]
         // Eighths of the highest; U+2581 to U+2588.
         let eighths = highest == 0 || count == 0 ? 0 : (count * 8 + highest - 1) / highest
         if eighths == 0 {
@@ -123,8 +133,26 @@ enum StatusCommand {
           text.append(byte: 0x80 + UInt8(truncatingIfNeeded: eighths))
         }
       }
-      text.append(contentsOf: " \(shown.last ?? 0), at most \(highest)\u{1b}[K\n")
+      text.append(contentsOf: " \(last), at most \(highest)\u{1b}[K\n")
       return text
     }
+  }
+}
+
+extension Text {
+  /// Adds the lines that are not empty, each cut to a width, with this behind it.
+  @inline(never)
+  mutating func append(linesOf text: [UInt8], from start: Int, width: Int, end: StaticString) {
+    var column = 0
+    for index in start..<text.count {
+      if text[index] != UInt8(ascii: "\n") {
+        if column < width { append(byte: text[index]) }
+        column += 1
+      } else {
+        if column > 0 { append(end) }
+        column = 0
+      }
+    }
+    if column > 0 { append(end) }
   }
 }
