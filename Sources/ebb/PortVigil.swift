@@ -76,13 +76,14 @@ final class PortVigil {
     @inline(never) get {
       var pause = Duration.seconds(60)
       for watched in open where watched.finding.answer != .yes {
-        guard notices != nil, !watched.finding.isUDP, let census = watched.finding.census else {
+        guard notices != nil, !watched.finding.isUDP, watched.finding.census != nil else {
           return .milliseconds(100)
         }
-        let timeWaits = census.count(.timeWait)
+        let timeWaits = watched.finding.census?.count(.timeWait) ?? 0
         if timeWaits > 0 && timeWaits == watched.finding.left {
           // The kernel's timer may be late by a second or two.
-          pause = min(pause, max(.milliseconds(100), census.longestTimeWait + .milliseconds(10)))
+          let longest = watched.finding.census?.longestTimeWait ?? .zero
+          pause = min(pause, max(.milliseconds(100), longest + .milliseconds(10)))
         } else {
           // Some deaths are not told: of half-open connections, and what becomes of FIN_WAIT2.
           pause = min(pause, .seconds(1))

@@ -106,7 +106,8 @@ enum RunOptions: Int, CaseIterable {
       }
       configuration.drainOn = signals
     case .rewrite:
-      configuration.rewrites += try options.rewrites("pairs of signals, like TERM:QUIT or 15:3; 0 drops")
+      let pairs = try options.rewrites("pairs of signals, like TERM:QUIT or 15:3; 0 drops")
+      for pair in pairs { configuration.rewrites.append(pair) }
     case .group: configuration.signalsGroup = true
     case .single: configuration.signalsGroup = false
     case .lameDuck: configuration.lameDuck = try options.durationOrAuto()
@@ -128,7 +129,7 @@ enum RunOptions: Int, CaseIterable {
       guard let pairs = Values.exitCodes(options.value) else {
         throw options.wrong("pairs of exit codes from 0 to 255, like 143=0")
       }
-      configuration.exitCodes += pairs
+      for pair in pairs { configuration.exitCodes.append(pair) }
     case .parentDeathSignal:
       configuration.parentDeathSignal = try options.signal("a signal, like TERM, SIGQUIT or 15")
     case .noSubreaper: configuration.isSubreaper = false

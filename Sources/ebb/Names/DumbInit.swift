@@ -37,8 +37,7 @@ enum DumbInitOption: Int, CaseIterable {
       case .singleChild: isAlone = true
       case .rewrite:
         // The last word on a signal holds.
-        configuration.rewrites =
-          try options.rewrites("a pair of signals, like 15:3; 0 drops") + configuration.rewrites
+        configuration.prefer(try options.rewrites("a pair of signals, like 15:3; 0 drops"))
       case .verbose: configuration.verbosity = .phases
       case .version: outcome = .version
       }

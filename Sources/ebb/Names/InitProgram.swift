@@ -155,5 +155,13 @@ enum InitProgram {
 extension Configuration {
   /// A signal is not forwarded, whatever else is said of it.
   @inline(never)
-  func drop(_ signal: Signal) { rewrites = [(signal, nil)] + rewrites }
+  func drop(_ signal: Signal) { prefer([(signal, nil)]) }
+
+  /// These are what is said of their signals, whatever was said before.
+  @inline(never)
+  func prefer(_ pairs: [(from: Signal, to: Signal?)]) {
+    var all = pairs
+    for pair in rewrites { all.append(pair) }
+    rewrites = all
+  }
 }
