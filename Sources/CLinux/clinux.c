@@ -83,7 +83,11 @@ void clinux_discard_pending(uint64_t mask) {
 }
 
 bool clinux_holds(const void *bytes, size_t count, const char *words) {
-  return memmem(bytes, count, words, strlen(words)) != NULL;
+  // memmem(3) would do it faster, and weigh a kilobyte.
+  size_t length = strlen(words);
+  for (const char *at = bytes; count >= length; at++, count--)
+    if (memcmp(at, words, length) == 0) return true;
+  return false;
 }
 
 int clinux_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }

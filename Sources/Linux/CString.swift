@@ -51,7 +51,7 @@ extension [UInt8] {
     prefix.withUTF8Buffer { self.count >= $0.count && self.prefix($0.count).elementsEqual($0) }
   }
 
-  /// Whether these bytes stand anywhere in it; the corresponding C function is `memmem`.
+  /// Whether these bytes stand anywhere in it.
   @inline(never) public func holds(_ words: StaticString) -> Bool {
     withUnsafeBytes { clinux_holds($0.baseAddress, $0.count, CString(words).pointer) }
   }

@@ -94,7 +94,7 @@ void clinux_discard_pending(uint64_t mask);
 // Gives the signal its default action; 1 when it was ignored before, 0 when not, -1 with errno.
 int clinux_default_action(int signal);
 
-// Whether a C string stands anywhere in these bytes, memmem(3), which is hidden without _GNU_SOURCE.
+// Whether a C string stands anywhere in these bytes.
 bool clinux_holds(const void *bytes, size_t count, const char *words);
 
 // pidfd_open(2), pidfd_send_signal(2): Linux 5.3 and 5.1; ENOSYS before.

@@ -16,6 +16,8 @@ PANELS = (
 )
 # Sections whose programs are the inits themselves, in this order.
 SHOWN = ("ebb", "tini-static", "tini", "dumb-init", "catatonit", "s6")
+# Those that need a C library beside them.
+DYNAMIC = ("tini", "dumb-init", "s6")
 PROBES = ("ebb ready", "ebb live", "connect, a static C program", "nc -z", "ss -Htln | grep", "curl, the service")
 ROW, HEAD, COLUMNS, MARGIN, NAME, VALUE = 19, 40, 2, 16, 92, 62
 
@@ -86,8 +88,9 @@ def bars(figures, about):
                 ours = name.startswith("ebb")
                 drawing.text(left + name_width - 8, y + 11, name, anchor="end", weight="bold" if ours else "normal")
                 drawing.bar(left + name_width, y, room * value / most, 14, OURS if ours else THEIRS)
+                library = " + C library" if section == "size" and name in DYNAMIC else ""
                 drawing.text(
-                    left + name_width + max(room * value / most, 1) + 6, y + 11, number(value / divisor),
+                    left + name_width + max(room * value / most, 1) + 6, y + 11, number(value / divisor) + library,
                     TEXT if ours else FAINT, size=11)
         top += height
     return drawing.whole()

@@ -12,7 +12,7 @@ TITLES = {
     "start": "Start and end, with a service that ends at once",
     "signal": "A signal, from kill(2) to the service's handler",
     "exit": "The end of the service, to that of the init",
-    "reap": "Reaping orphans, as PID 1",
+    "reap": "Reaping 20,000 orphans (with --quick 2,000), as PID 1",
     "probe": "A probe",
     "sockets": "Socket tables: CPU of one question about one port, or all of them",
     "drain": "A stop with 10,000 open connections",
