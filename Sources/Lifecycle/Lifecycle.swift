@@ -5,9 +5,6 @@
 /// ``wake`` and sends ``Event/tick`` when that time has come. The whole behaviour is the `switch` of
 /// ``handle(_:at:)``: one case for every event in every state.
 public struct Lifecycle: Sendable {
-  /// The limits in force.
-  public var plan: Plan
-
   enum State: UInt8 {
     case starting
     case serving
@@ -35,8 +32,6 @@ public struct Lifecycle: Sendable {
   /// When the descendants are killed, and what they have been sent: of clearing.
   private var kill = Duration.zero
   private var sent = Sent.nothing
-  /// What the lame duck has seen of the traffic; nil where it takes its whole time, and before.
-  public private(set) var quiet: Quiet?
   /// The lame duck ended because the traffic had gone quiet.
   public private(set) var hasGoneQuiet = false
   /// When the drain began, by request or by signal.
@@ -51,6 +46,10 @@ public struct Lifecycle: Sendable {
   private var drainCommandRuns = false
   private var killedAll = false
   private var exitCode: UInt8 = 0
+  /// The limits in force.
+  public var plan: Plan
+  /// What the lame duck has seen of the traffic; nil where it takes its whole time, and before.
+  public private(set) var quiet: Quiet?
 
   /// A service that has just been launched.
   public init(plan: Plan) { self.plan = plan }

@@ -69,3 +69,30 @@ extension FileDescriptor {
     }
   }
 }
+
+/// Pieces of a line that are made without a text in between.
+extension Text {
+  /// A number between words.
+  @inline(never)
+  mutating func append(_ before: StaticString, _ number: Int, _ after: StaticString) {
+    append(before)
+    append(number)
+    append(after)
+  }
+
+  /// A number and its noun after words, as in "\(number, "noun")".
+  @inline(never)
+  mutating func append(_ before: StaticString, _ number: Int, of noun: StaticString) {
+    append(before, number, " ")
+    append(noun)
+    if number != 1 { append("s") }
+  }
+
+  /// A time between words.
+  @inline(never)
+  mutating func append(_ before: StaticString, _ time: Duration, _ after: StaticString) {
+    append(before)
+    append(time)
+    append(after)
+  }
+}

@@ -63,6 +63,12 @@ final class Places {
     self.poll = poll
   }
 
+  /// All places. (Their number is not a constant to the compiler, which would write a loop over them out.)
+  var all: Range<Int> {
+    @inline(never)
+    get { 0..<taken.count }
+  }
+
   /// The connection in a place; nil where there is none.
   @inline(never)
   subscript(place: Int) -> Connection? { taken.indices.contains(place) ? taken[place] : nil }

@@ -17,56 +17,62 @@ public final class Supervisor {
   let timer: TimerDescriptor
   let poll: EventPoll
   let journal: Journal
-  var lifecycle: Lifecycle
   let sockets: SocketWatch
   let service: Service
-  var drainCommand: Command?
-  var exitCode: UInt8?
+  // What is asked.
+  let control: ControlServer
+  let http: HTTPServer
+  let readiness: Readiness
 
   // What one turn of the loop leaves to the next.
   var moreChildren = false
   var moreNotices = false
   /// The service runs since this turn.
   var hasLaunched = false
+  var httpIsPaused = false
+  var exitCode: UInt8?
   private var armed: Duration?
+  /// What has happened and the machine has not been told yet; the first one is being told.
+  var events: [Event] = []
+  var toldPhase = Phase.starting
+  var phaseSince: Duration
 
   // The stop.
   /// The known server that the main process was when the drain began.
   var knownServer: KnownServer?
-  /// The signal that began the stop; nil while only a request did.
-  var beganWith: Signal?
-  var stopSent: Duration?
-  /// The exit code of a launch that failed: what the child exits with says less.
-  var launchFailure: UInt8?
-  /// Connections that the last look found busy.
-  var lastBusy = 0
-  var lastLinger: LingerLook?
-  /// From when on the kernel's word that something has died is reason for a look.
-  var nextUnaskedLook = Duration.zero
-  /// How many connections came before the drain, noted when something else wakes us.
-  var history = TrafficHistory()
   var toldQuiet = false
   var toldOfKill = false
-  var toldResets = 0
   var forwardedJobStop = false
+  /// The exit code of a launch that failed: what the child exits with says less.
+  var launchFailure: UInt8?
+  /// The signal that began the stop; nil while only a request did.
+  var beganWith: Signal?
+  /// Connections that the last look found busy.
+  var lastBusy = 0
+  var stopSent: Duration?
+  /// From when on the kernel's word that something has died is reason for a look.
+  var nextUnaskedLook = Duration.zero
+  var toldResets = 0
+  var drainCommand: Command?
 
-  // What is asked.
-  let control: ControlServer
-  let http: HTTPServer
-  var httpIsPaused = false
-  let readiness: Readiness
-  var phaseSince: Duration
-  var toldPhase = Phase.starting
-  /// What has happened and the machine has not been told yet; the first one is being told.
-  var events: [Event] = []
+  // What is large comes last: the code that reaches for the rest is shorter then.
+  /// How many connections came before the drain, noted when something else wakes us.
+  var history = TrafficHistory()
   var counters = Counters()
+  var lastLinger: LingerLook?
   var lastStatusLook: StatusLook?
+  var lifecycle: Lifecycle
 
   /// Runs a service and gives back the code to exit with.
   public static func run(_ configuration: Configuration) -> UInt8 {
+    let signalMask = SignalSet.blockAll()
+    let ignoresChildSignal = ProcessControl.watchChildren()
     let journal = Journal(format: configuration.logFormat, verbosity: configuration.verbosity)
     do throws(Errno) {
-      let supervisor = try Supervisor(configuration, journal)
+      try configuration.prepareItself(journal)
+      let supervisor = Supervisor(
+        configuration, journal, signalMask, ignoresChildSignal, try SignalDescriptor(), try TimerDescriptor(),
+        try EventPoll())
       try supervisor.launch()
       return supervisor.loop()
     } catch {
@@ -78,15 +84,14 @@ public final class Supervisor {
     }
   }
 
-  private init(_ configuration: Configuration, _ journal: Journal) throws(Errno) {
-    signalMask = SignalSet.blockAll()
-    ignoresChildSignal = ProcessControl.watchChildren()
-    try configuration.prepareItself(journal)
-    let signals = try SignalDescriptor()
-    let timer = try TimerDescriptor()
-    let poll = try EventPoll()
+  private init(
+    _ configuration: Configuration, _ journal: Journal, _ signalMask: SignalSet, _ ignoresChildSignal: Bool,
+    _ signals: SignalDescriptor, _ timer: TimerDescriptor, _ poll: EventPoll
+  ) {
     self.configuration = configuration
     self.journal = journal
+    self.signalMask = signalMask
+    self.ignoresChildSignal = ignoresChildSignal
     self.signals = signals
     self.timer = timer
     self.poll = poll
@@ -104,6 +109,7 @@ public final class Supervisor {
   }
 
   /// Starts the service, and opens what is asked about it.
+  @inline(never)
   private func launch() throws(Errno) {
     try poll.add(signals.descriptor, token: Token(.signals).rawValue)
     try poll.add(timer.descriptor, token: Token(.timer).rawValue)
@@ -127,6 +133,7 @@ public final class Supervisor {
 
   // MARK: - The loop
 
+  @inline(never)
   private func loop() -> UInt8 {
     while true {
       if let exitCode {

@@ -90,16 +90,21 @@ extension Supervisor {
     startDrainCommand()
     guard isHeard(.phases) else { return }
     var text: Text = "draining: "
-    if let signal = beganWith { text.append(contentsOf: "\(signal)") } else { text.append("ebb drain") }
+    if let signal = beganWith { signal.write(to: &text) } else { text.append("ebb drain") }
     // With no lame duck the look that is told of is the one that decides who is waited for: whoever reads the
     // line and then connects is a newcomer.
     if lifecycle.isFinishing { sockets.followBusy() }
     let traffic = sockets.lookAtTraffic()
     if let traffic {
-      text.append(contentsOf: "; \(traffic.connections, "connection"), \(traffic.busy) busy")
+      text.append("; ", traffic.connections, of: "connection")
+      text.append(", ", traffic.busy, " busy")
     }
     let rate = history.rate.map { Rate(count: $0, in: .seconds(1000)) }
-    if let rate { text.append(contentsOf: ", \(rate) new a second") }
+    if let rate {
+      text.append(", ")
+      rate.write(to: &text)
+      text.append(" new a second")
+    }
     var facts = Facts()
     facts.add("signal", beganWith)
     facts.add("connections", number: traffic.map { Int64($0.connections) })
@@ -167,12 +172,12 @@ extension Supervisor {
     } else {
       text = "not quiet: \(lifecycle.plan.lameDuck) are over; "
       if quiet.looksWithTraffic > 0 {
-        text.append(contentsOf: "something new \(silent) ago")
+        text.append("something new ", silent, " ago")
       } else {
         text.append("nothing new was seen, which says little")
       }
     }
-    if lastBusy > 0 { text.append(contentsOf: "; \(lastBusy) busy") }
+    if lastBusy > 0 { text.append("; ", lastBusy, " busy") }
     var facts = Facts()
     facts.add("quiet", flag: lifecycle.hasGoneQuiet)
     facts.add("silent_seconds", seconds: silent)
@@ -205,8 +210,10 @@ extension Supervisor {
     let signal = stopSignal
     stopSent = now
     var text: Text = "stopping: "
-    if lastBusy > 0 { text.append(contentsOf: "\(lastBusy) still busy; ") }
-    text.append(contentsOf: "\(signal) to pid \(service.process)")
+    if lastBusy > 0 { text.append("", lastBusy, " still busy; ") }
+    signal.write(to: &text)
+    text.append(" to pid ")
+    text.append(service.process.rawValue)
     if service.isStopped { text.append(", which is suspended, and SIGCONT") }
     var facts = Facts()
     facts.add("signal", signal)
@@ -247,13 +254,15 @@ extension Supervisor {
     var text: Text = "left behind: \(signal) to "
     if let count = outcome.count {
       if count == 0 { return }
-      text.append(contentsOf: count == 1 ? "1 process" : "\(count) processes")
+      text.append("", count, count == 1 ? " process" : " processes")
       if let example = outcome.example {
-        text.append(contentsOf: " (pid \(example), \(outcome.exampleName)")
+        text.append(" (pid ", Int(example.rawValue), ", ")
+        text.append(printable: outcome.exampleName)
         text.append(count > 1 ? ", …)" : ")")
       }
     } else {
-      text.append(contentsOf: "process group \(outcome.groups.first ?? service.process)")
+      text.append("process group ")
+      text.append((outcome.groups.first ?? service.process).rawValue)
     }
     var facts = Facts()
     facts.add("signal", signal)

@@ -133,7 +133,7 @@ extension Supervisor {
       takeLaunchOutcome()
       service.noteReaped()
       var text: Text = "stopped: pid \(service.process) \(status)"
-      if let sent = stopSent { text.append(contentsOf: " after \(now - sent)") }
+      if let sent = stopSent { text.append(" after ", now - sent, "") }
       var facts = Facts()
       facts.add("pid", service.process.rawValue)
       facts.add("status", status.code)
@@ -179,7 +179,8 @@ extension Supervisor {
   private func say(_ death: Death) {
     var text: Text = "reset: \(death.remote) to \(death.local.port)"
     if death.isMeasured {
-      text.append(contentsOf: ": \(death.unread) bytes unread, \(death.unacknowledged) not acknowledged")
+      text.append(": ", Int(clamping: death.unread), " bytes unread, ")
+      text.append("", Int(clamping: death.unacknowledged), " not acknowledged")
     } else {
       text.append(", before it was read")
     }

@@ -1,7 +1,7 @@
 import Linux
 
 /// What `ebb drain`, `ebb ready` and their like ask of the supervisor: one message of plain words.
-public enum ControlRequest: Equatable, Sendable {
+public enum ControlRequest: CaseIterable, Equatable, Sendable {
   /// Should the service get traffic?
   case ready
   /// Is there a service?
@@ -23,27 +23,17 @@ public enum ControlRequest: Equatable, Sendable {
 
   /// The request in a message; nil where it is none.
   init?(_ message: [UInt8]) {
-    if message == "ready" {
-      self = .ready
-    } else if message == "live" {
-      self = .live
-    } else if message == "drain" {
-      self = .drain
-    } else if message == "status" {
-      self = .status
-    } else if message == "status watch" {
-      self = .statusWatch
-    } else if message == "main" {
-      self = .main
-    } else if message == "status json" {
-      self = .statusJSON
-    } else {
-      return nil
+    for request in ControlRequest.allCases where message == request.words {
+      self = request
+      return
     }
+    return nil
   }
 
   /// The message.
-  public var text: Text {
+  public var text: Text { Text(stringLiteral: words) }
+
+  private var words: StaticString {
     switch self {
     case .ready: "ready"
     case .live: "live"
@@ -85,11 +75,24 @@ public enum ControlAnswer: Equatable, Sendable {
 
   /// The message.
   var text: Text {
+    var text = Text()
     switch self {
-    case .yes(let words): "+ \(words)"
-    case .no(let words): "- \(words)"
-    case .refused(let words): "! \(words)"
-    case .progress(let words): ". \(words)"
+    case .yes: text.append("+ ")
+    case .no: text.append("- ")
+    case .refused: text.append("! ")
+    case .progress: text.append(". ")
+    }
+    text.append(contentsOf: words)
+    return text
+  }
+
+  /// What it says.
+  var words: Text {
+    switch self {
+    case .yes(let words), .no(let words), .refused(let words), .progress(let words): words
     }
   }
+
+  /// Whether it is a yes.
+  var isYes: Bool { if case .yes = self { true } else { false } }
 }

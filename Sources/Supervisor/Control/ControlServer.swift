@@ -111,13 +111,13 @@ final class ControlServer {
   /// Answers all that wait for one thing.
   @inline(never)
   func answerAll(_ state: Connection.State, _ answer: ControlAnswer) {
-    for place in 0..<ControlServer.places where places[place]?.state == state { self.answer(place, answer) }
+    for place in places.all where places[place]?.state == state { self.answer(place, answer) }
   }
 
   /// Tells all that wait for a drain how it goes. One that does not read is closed.
   @inline(never)
   func tellDrains(_ line: Text) {
-    for place in 0..<ControlServer.places {
+    for place in places.all {
       guard let connection = places[place], connection.state == .drain else { continue }
       if !UnixSocket(accepted: connection.descriptor).send(ControlAnswer.progress(line).text) {
         places.close(place)
@@ -128,7 +128,7 @@ final class ControlServer {
   /// Closes the connections that were silent for too long, and ends a pause that is over.
   @inline(never)
   func tick(at now: Duration) {
-    for place in 0..<ControlServer.places {
+    for place in places.all {
       if let deadline = places[place]?.deadline, deadline <= now { places.close(place) }
     }
     if let listener, let pausedUntil = places.pausedUntil, pausedUntil <= now {

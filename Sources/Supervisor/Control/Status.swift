@@ -55,26 +55,34 @@ struct Status {
     } else {
       text.append("readiness not asked yet")
     }
-    text.append(contentsOf: "; \(name) (pid \(process)")
-    if let processes { text.append(contentsOf: ", \(processes) ") }
-    if let processes { text.append(processes == 1 ? "process" : "processes") }
-    text.append(contentsOf: "), launched \(uptime) ago\n")
-    if let says { text.append(contentsOf: "  says: \(says)\n") }
+    text.append("; ")
+    text.append(printable: name)
+    text.append(" (pid ", Int(process.rawValue), "")
+    if let processes { text.append(", ", processes, processes == 1 ? " process" : " processes") }
+    text.append("), launched ", uptime, " ago\n")
+    if let says {
+      text.append("  says: ")
+      text.append(printable: says)
+      text.append("\n")
+    }
     for probe in probes {
-      text.append(contentsOf: "  \(probe.probe): ")
+      text.append("  ")
+      probe.probe.write(to: &text)
+      text.append(": ")
       switch probe.last {
       case nil: text.append("not asked yet")
       case .holds: text.append("holds")
       case .fails(let why): text.append(contentsOf: why)
       }
-      if probe.last != nil, let since = sinceProbed { text.append(contentsOf: " (\(since) ago)") }
+      if probe.last != nil, let since = sinceProbed { text.append(" (", since, " ago)") }
       text.append("\n")
     }
     for port in ports {
-      text.append(contentsOf: "  port \(port.port): ")
-      text.append(port.isListening ? "listening" : "not listening")
-      text.append(contentsOf: ", \(port.connections, "connection"), \(port.busy) busy")
-      if port.closing > 0 { text.append(contentsOf: ", \(port.closing) closing") }
+      text.append("  port ", Int(port.port), port.isListening ? ": listening" : ": not listening")
+      text.append(", ", port.connections, of: "connection")
+      text.append(", ", port.busy, " busy")
+      let closing = port.closing
+      if closing > 0 { text.append(", ", closing, " closing") }
       if port.unacknowledged > 0 {
         text.append(", ")
         text.append(byteCount: port.unacknowledged)
@@ -84,23 +92,27 @@ struct Status {
     }
     if ports.isEmpty { text.append("  no port found yet\n") }
     if let arrivals {
-      text.append(contentsOf: "  \(arrivals) new connections a second\n")
+      text.append("  ")
+      arrivals.write(to: &text)
+      text.append(" new connections a second\n")
     }
     if phase == .draining, let quiet {
       text.append("  since the drain began: ")
-      if let arrived { text.append(contentsOf: "\(Int(clamping: arrived), "new connection"), ") }
-      text.append(contentsOf: "nothing new for \(silent); ")
+      if let arrived {
+        text.append("", Int(clamping: arrived), of: "new connection")
+        text.append(", ")
+      }
+      text.append("nothing new for ", silent, "; ")
       if let silence = quiet.silence {
-        text.append(contentsOf: "\(silence) would be quiet\n")
+        text.append("", silence, " would be quiet\n")
       } else {
         text.append("not enough has come to tell what would be quiet\n")
       }
     }
     if phase != .starting && phase != .serving && losses.notMeasured == nil {
-      text.append(
-        contentsOf:
-          "  since the drain began: \(losses.resets, "connection") reset, \(Int(clamping: losses.bytes), "byte") lost\n"
-      )
+      text.append("  since the drain began: ", losses.resets, of: "connection")
+      text.append(" reset, ", Int(clamping: losses.bytes), of: "byte")
+      text.append(" lost\n")
     }
     return text
   }
@@ -182,7 +194,7 @@ extension Supervisor {
     let isLameDuck = lifecycle.phase == .draining && !lifecycle.isFinishing
     let isReady: Bool?
     if let answer = readinessByPhase {
-      if case .yes = answer { isReady = true } else { isReady = false }
+      isReady = answer.isYes
     } else {
       isReady = readiness.lastCheck.map { _ in readiness.allHold }
     }

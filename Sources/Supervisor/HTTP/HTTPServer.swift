@@ -133,7 +133,7 @@ final class HTTPServer {
   ) {
     guard let connection = places[place] else { return }
     var head: Text = "HTTP/1.1 \(status.rawValue) \(status.reason)\r\nContent-Type: \(type)\r\n"
-    head.append(contentsOf: "Content-Length: \(body.bytes.count)\r\n")
+    head.append("Content-Length: ", body.bytes.count, "\r\n")
     if status == .methodNotAllowed { head.append("Allow: GET, HEAD\r\n") }
     head.append("Cache-Control: no-store\r\nConnection: close\r\n\r\n")
     if !connection.isHead { head.append(contentsOf: body) }
@@ -169,7 +169,7 @@ final class HTTPServer {
   @inline(never)
   func tick(at now: Duration) {
     if let pausedUntil = places.pausedUntil, pausedUntil <= now { places.pausedUntil = nil }
-    for place in 0..<HTTPServer.places {
+    for place in places.all {
       guard let connection = places[place], let deadline = connection.deadline, deadline <= now else {
         continue
       }

@@ -12,7 +12,7 @@ extension Status {
       text.append(contentsOf: "ebb_phase{phase=\"\(candidate.name)\"} \(candidate == phase ? 1 : 0)\n")
     }
     head("ebb_ready", "gauge", "Whether the service should get traffic, as of the last check.", &text)
-    text.append(contentsOf: "ebb_ready \(isReady == true ? 1 : 0)\n")
+    text.append(isReady == true ? "ebb_ready 1\n" : "ebb_ready 0\n")
     head("ebb_uptime_seconds", "gauge", "Time since the service was launched.", &text)
     text.append("ebb_uptime_seconds ")
     text.append(milliseconds: uptime)

@@ -56,47 +56,41 @@ extension Supervisor {
   @inline(never)
   private func answer(_ request: HTTPRequest, _ place: Int) {
     guard let listener = http.listener(of: place) else { return }
-    if listener.servesPages && request.path == "/livez" {
+    let path = listener.servesPages ? request.path : []
+    if path == "/livez" {
       answer(place, liveness)
-    } else if listener.servesPages && request.path == "/readyz" {
+    } else if path == "/readyz" {
       let isVerbose = request.query.hasPrefix("verbose")
       if let answer = readinessByPhase, !isVerbose {
         self.answer(place, answer)
       } else if http.wait(place, for: isVerbose ? .verboseReadiness : .readiness) {
         checkReadiness()
       }
-    } else if listener.servesPages && request.path == "/status" {
+    } else if path == "/status" {
       http.answer(place, .ok, status().json, type: "application/json")
-    } else if listener.servesPages && request.path == "/metrics" {
+    } else if path == "/metrics" {
       http.answer(place, .ok, status().metrics, type: "text/plain; version=0.0.4; charset=utf-8")
-    } else if listener.servesDrain && request.path == "/drain" {
-      if http.wait(place, for: .drain) {
-        drain()
-      } else {
-        http.answer(place, .unavailable, "too many drains are being waited for\n")
-      }
-    } else {
+    } else if !listener.servesDrain || !(request.path == "/drain") {
       http.answer(place, .notFound, "not found: /livez /readyz /status /metrics\n")
+    } else if http.wait(place, for: .drain) {
+      drain()
+    } else {
+      http.answer(place, .unavailable, "too many drains are being waited for\n")
     }
   }
 
   @inline(never)
   private func answer(_ place: Int, _ answer: ControlAnswer) {
-    switch answer {
-    case .yes(let text): http.answer(place, .ok, "\(text)\n")
-    case .no(let text), .refused(let text), .progress(let text):
-      http.answer(place, .unavailable, "\(text)\n")
-    }
+    http.answer(place, answer.isYes ? .ok : .unavailable, "\(answer.words)\n")
   }
 
   /// Answers the pages that wait for a check.
   func answerReadyPages(_ answer: ControlAnswer) {
-    for place in 0..<HTTPServer.places {
+    for place in http.places.all {
       switch http.places[place]?.state {
       case .readiness: self.answer(place, answer)
       case .verboseReadiness:
-        let isReady = if case .yes = answer { true } else { false }
-        http.answer(place, isReady ? .ok : .unavailable, verboseReadiness(isReady))
+        http.answer(place, answer.isYes ? .ok : .unavailable, verboseReadiness(answer.isYes))
       case .request, .drain, .sending, .hangUp, nil: break
       }
     }
@@ -108,20 +102,27 @@ extension Supervisor {
     var text = Text()
     for record in readiness.probes {
       switch record.last {
-      case .holds: text.append(contentsOf: "[+]\(record.probe) ok\n")
-      case .fails(let why): text.append(contentsOf: "[-]\(record.probe) failed: \(why)\n")
+      case .holds:
+        text.append("[+]")
+        record.probe.write(to: &text)
+        text.append(" ok\n")
+      case .fails(let why):
+        text.append("[-]")
+        record.probe.write(to: &text)
+        text.append(contentsOf: " failed: \(why)\n")
       case nil: break
       }
     }
     text.append(isReady ? "[+]" : "[-]")
-    text.append(contentsOf: "phase \(lifecycle.phase.name)\n")
-    text.append(isReady ? "readyz check passed\n" : "readyz check failed\n")
+    text.append("phase ")
+    text.append(lifecycle.phase.name)
+    text.append(isReady ? "\nreadyz check passed\n" : "\nreadyz check failed\n")
     return text
   }
 
   /// Answers the pages that wait for the drain's end.
   func answerDrainPages(_ answer: ControlAnswer) {
-    for place in 0..<HTTPServer.places where http.places[place]?.state == .drain {
+    for place in http.places.all where http.places[place]?.state == .drain {
       self.answer(place, answer)
     }
   }

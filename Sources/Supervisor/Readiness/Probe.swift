@@ -59,10 +59,16 @@ extension Probe: TextRepresentable {
   public func write(to text: inout Text) {
     switch self {
     case .listen: text.append("listen")
-    case .tcp(let port): text.append(contentsOf: "tcp:\(port)")
-    case .http(let port, let path): text.append(contentsOf: "http:\(port)\(path)")
-    case .unix(let path): text.append(contentsOf: "unix:\(path)")
-    case .exec(let words): text.append(contentsOf: "exec:\(words.first ?? [])")
+    case .tcp(let port): text.append("tcp:", Int(port), "")
+    case .http(let port, let path):
+      text.append("http:", Int(port), "")
+      text.append(printable: path)
+    case .unix(let path):
+      text.append("unix:")
+      text.append(printable: path)
+    case .exec(let words):
+      text.append("exec:")
+      text.append(printable: words.first ?? [])
     case .notify: text.append("notify")
     }
   }

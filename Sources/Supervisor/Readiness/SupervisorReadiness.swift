@@ -86,7 +86,11 @@ extension Supervisor {
   private var whyNotReady: Text {
     var text: Text = "not ready"
     for probe in readiness.probes {
-      if case .fails(let why) = probe.last { text.append(contentsOf: ": \(probe.probe): \(why)") }
+      guard case .fails(let why) = probe.last else { continue }
+      text.append(": ")
+      probe.probe.write(to: &text)
+      text.append(": ")
+      text.append(contentsOf: why)
     }
     return text
   }
@@ -130,11 +134,11 @@ extension Supervisor {
     var text: Text = "serving: \(name) (pid \(service.process))"
     var ports: [UInt16] = []
     for socket in sockets.listening() ?? [] where !ports.contains(socket.local.port) {
-      text.append(contentsOf: ports.isEmpty ? " listens on " : ", ")
+      text.append(ports.isEmpty ? " listens on " : ", ")
       text.append(socket.local.port)
       ports.append(socket.local.port)
     }
-    text.append(contentsOf: ports.isEmpty ? " is ready after \(now - started)" : " after \(now - started)")
+    text.append(ports.isEmpty ? " is ready after " : " after ", now - started, "")
     var facts = Facts()
     facts.add("name", text: name)
     facts.add("pid", service.process.rawValue)

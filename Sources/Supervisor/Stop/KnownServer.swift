@@ -122,34 +122,38 @@ public enum KnownServer: CaseIterable, Sendable {
     self = server
   }
 
+  /// What its program is called, where that is one name.
+  private var program: StaticString {
+    switch self {
+    case .nginx: "nginx"
+    case .httpd: "httpd"
+    case .haproxy: "haproxy"
+    case .phpFPM: "php-fpm"
+    case .lighttpd: "lighttpd"
+    case .postgres: "postgres"
+    case .uwsgi: "uwsgi"
+    case .unicorn: "unicorn"
+    case .gunicorn: "gunicorn"
+    case .uvicorn: "uvicorn"
+    case .puma: "puma"
+    case .caddy: "caddy"
+    case .redis: "redis-server"
+    case .mariadb: "mariadbd"
+    }
+  }
+
   private init?(program name: [UInt8]) {
-    if name == "nginx" {
-      self = .nginx
-    } else if name == "httpd" || name == "apache2" {
+    for server in KnownServer.allCases where name == server.program {
+      self = server
+      return
+    }
+    if name == "apache2" {
       self = .httpd
-    } else if name == "haproxy" {
-      self = .haproxy
     } else if let version = name.value(of: "php-fpm"), KnownServer.isVersion(version) {
       self = .phpFPM
-    } else if name == "lighttpd" {
-      self = .lighttpd
-    } else if name == "postgres" {
-      self = .postgres
-    } else if name == "uwsgi" || name == "uwsgi-core" {
+    } else if name == "uwsgi-core" {
       self = .uwsgi
-    } else if name == "unicorn" {
-      self = .unicorn
-    } else if name == "gunicorn" {
-      self = .gunicorn
-    } else if name == "uvicorn" {
-      self = .uvicorn
-    } else if name == "puma" {
-      self = .puma
-    } else if name == "caddy" {
-      self = .caddy
-    } else if name == "redis-server" {
-      self = .redis
-    } else if name == "mariadbd" || name == "mysqld" {
+    } else if name == "mysqld" {
       self = .mariadb
     } else {
       return nil

@@ -52,22 +52,26 @@ struct Report {
       if index > 0 { text.append(", ") }
       end.write(to: &text)
     }
-    if let duration { text.append(contentsOf: "; stopped in \(duration)") }
+    if let duration { text.append("; stopped in ", duration, "") }
     if !ports.isEmpty {
       text.append("; ")
       writeLosses(to: &text)
     }
     if let left, left.waiting + left.silent > 0 {
-      text.append(contentsOf: "; \(left.waiting + left.silent, "connection") left with ")
+      text.append("; ", left.waiting + left.silent, of: "connection")
+      text.append(" left with ")
       text.append(byteCount: left.waitingBytes + left.silentBytes)
       text.append(" not acknowledged")
-      if left.silent > 0 { text.append(contentsOf: " (\(left.silent, "peer") silent)") }
+      if left.silent > 0 {
+        text.append(" (", left.silent, of: "peer")
+        text.append(" silent)")
+      }
     }
     if let survivors, survivors > 0 {
-      text.append(contentsOf: survivors == 1 ? "; 1 process" : "; \(survivors) processes")
+      text.append("; ", survivors, survivors == 1 ? " process" : " processes")
       text.append(" could not be ended")
     }
-    text.append(contentsOf: "; exit \(exitCode)")
+    text.append("; exit ", Int(exitCode), "")
     return text
   }
 
@@ -76,7 +80,7 @@ struct Report {
       text.append("losses not measured (")
       switch reason {
       case .notListening: text.append("the ports were not known in time")
-      case .refused(let error): text.append(contentsOf: "\(error)")
+      case .refused(let error): error.write(to: &text)
       case .missed:
         text.append("the kernel dropped notices; seen: ")
         writeCounts(to: &text)
@@ -91,14 +95,16 @@ struct Report {
   }
 
   private func writeCounts(to text: inout Text) {
-    text.append(contentsOf: "\(losses.resets, "connection") reset")
-    let bytes = Int(clamping: losses.unacknowledged + losses.unread)
+    text.append("", losses.resets, of: "connection")
+    text.append(" reset")
+    let bytes = Int(clamping: losses.bytes)
     if losses.thrownOut > 0 {
-      text.append(contentsOf: " (\(losses.thrownOut) before it was read, its bytes not known)")
+      text.append(" (", losses.thrownOut, " before it was read, its bytes not known)")
       // Of the others none: that would read as if nothing had been lost.
       if bytes == 0 { return }
     }
-    text.append(contentsOf: ", \(bytes, "byte") lost")
+    text.append(", ", bytes, of: "byte")
+    text.append(" lost")
   }
 
   /// The same as facts.

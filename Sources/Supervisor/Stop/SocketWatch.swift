@@ -7,7 +7,6 @@ import Linux
 final class SocketWatch {
   /// The service's ports, as far as they are known.
   private(set) var ports: ServicePorts
-  private var table = SocketTable()
   /// The listeners of our user that were there before the launch, where nothing better than the user tells
   /// whose a socket is.
   private var listenersBefore: [UInt64] = []
@@ -32,6 +31,7 @@ final class SocketWatch {
   /// The cookies of the listeners that were found to be the service's.
   private var knownListeners: [UInt64] = []
   private var lastArrivals: (count: UInt64, at: Duration, rate: Rate?)?
+  private var table = SocketTable()
 
   /// What was lost from the start of the drain on, as far as the kernel told.
   struct Losses {
