@@ -34,7 +34,10 @@ public enum EphemeralPorts {
 
   /// How many ports of a range are not in ip_local_reserved_ports.
   static func count(in range: ClosedRange<UInt16>) -> Int {
-    let marks = marks(reserved)
+    let list = reserved
+    // None, which is a newline: nothing need be counted.
+    if list.count <= 1 { return range.count }
+    let marks = marks(list)
     var count = 0
     for port in Int(range.lowerBound)...Int(range.upperBound) where marks[port] == 0 { count += 1 }
     return count
