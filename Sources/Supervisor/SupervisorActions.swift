@@ -29,7 +29,10 @@ extension Supervisor {
   @inline(never)
   private func sayDrained() {
     sockets.endFollowing()
-    let busy: Text = lastBusy > 0 ? "\(lastBusy) still busy" : "nothing is busy"
+    let busy: Text =
+      lastBusy > 0
+      ? "\(lastBusy) still busy"
+      : sockets.blindness == nil ? "nothing is busy" : "whether anything is busy is not seen"
     let took = drainTook
     var facts = Facts()
     facts.add("busy", lastBusy)
@@ -98,6 +101,11 @@ extension Supervisor {
     if let traffic {
       text.append("; ", traffic.connections, of: "connection")
       text.append(", ", traffic.busy, " busy")
+    }
+    if let why = sockets.blindness {
+      text.append(contentsOf: "; connections are not seen, for \(why)")
+    } else if case .refused(let error) = sockets.losses.notMeasured {
+      text.append(contentsOf: " by their queues alone, for netlink is refused (\(error))")
     }
     let rate = history.rate.map { Rate(count: $0, in: .seconds(1000)) }
     if let rate {

@@ -21,6 +21,7 @@ extension Supervisor {
     var report = Report(exitCode: mapped)
     if let began = lifecycle.drainBegan { report.duration = now - began }
     report.losses = sockets.losses
+    report.blindness = sockets.blindness
     // With lingering off nothing was looked at. On the host's network the kernel goes on delivering.
     report.left = lastLinger ?? (NetworkNamespace.isHosts ? nil : sockets.lookAtLeftovers())
     report.ports = portEnds()
@@ -51,9 +52,10 @@ extension Supervisor {
   }
 
   private func portEnd(_ port: UInt16, _ listening: [TCPSocket]?) -> Report.PortEnd.State {
-    guard let listening else { return .unknown }
-    for socket in listening where socket.local.port == port { return .listening }
-    return Report.PortEnd.State(BindTest.ask(port))
+    for socket in listening ?? [] where socket.local.port == port { return .listening }
+    let answer = BindTest.ask(port)
+    // No table tells whether something listens: where a bind is accepted, nothing does.
+    return listening == nil && answer != .free ? .unknown : Report.PortEnd.State(answer)
   }
 
   @inline(never)

@@ -31,11 +31,23 @@ struct ControlClient {
       throw .nobody("no supervisor to ask at \(name): \(error)")
     }
     // Anybody may listen under an abstract name: a stranger is not believed.
-    guard let peer = try? Peer(of: socket), peer.mayAnswerUs() else {
-      throw .nobody("the listener at \(name) is not this container's ebb")
-    }
+    let peer = try? Peer(of: socket)
+    guard let peer, peer.mayAnswerUs() else { throw .nobody(ControlClient.disbelief(peer, name)) }
     // Where that fails the supervisor has hung up: what it said before, if anything, is there to be read.
     _ = socket.send(request.text)
+  }
+
+  /// Why a listener is not believed.
+  private static func disbelief(_ peer: Peer?, _ name: [UInt8]) -> Text {
+    if MountNamespace.root(of: .own) == nil {
+      return "whether the listener at \(name) is this container's ebb cannot be seen: there is no /proc"
+    }
+    if let peer, peer.process.rawValue > 0, peer.user != 0, peer.user != ProcessControl.effectiveUser,
+      ProcessControl.effectiveUser != 0
+    {
+      return "the listener at \(name) is another user's (\(peer.user)): only that user, or root, may ask"
+    }
+    return "the listener at \(name) is not this container's ebb"
   }
 
   /// The next answer. Waits as long as was said, or as is said here.

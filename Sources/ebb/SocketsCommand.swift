@@ -130,7 +130,8 @@ enum SocketsCommand {
     let findings = summary.findings(.current, closeWaitsBefore: closeWaits)
     if closeWaits == nil { closeWaits = summary.all.count(.closeWait) }
     return request.isJSON
-      ? json(summary, findings, isComplete: table.source == .netlink) : text(summary, findings)
+      ? json(summary, findings, isComplete: table.source == .netlink)
+      : text(summary, findings, isComplete: table.source == .netlink)
   }
 
   /// Reads the table: the listeners, whose ports are told apart, then everything, and once more what is doubtful.
@@ -163,7 +164,9 @@ enum SocketsCommand {
   }
 
   @inline(never)
-  private static func text(_ summary: SocketSummary, _ findings: [SocketFinding]) -> Text {
+  private static func text(
+    _ summary: SocketSummary, _ findings: [SocketFinding], isComplete: Bool
+  ) -> Text {
     var text = Text()
     for state in columns where summary.all.count(state) > 0 {
       var line: Text = "  \(state)"
@@ -186,6 +189,9 @@ enum SocketsCommand {
       text.append("  other ports: ")
       append(summary.others, &text)
       text.append("\n")
+    }
+    if !isComplete {
+      text.append("  from /proc/net, for netlink is refused: for how long anything has lasted is not known\n")
     }
     for finding in findings {
       text.append(contentsOf: "! \(finding.text)\n    \(finding.advice)\n")

@@ -285,7 +285,7 @@ private func string(_ text: Text?) -> String? { text.map { String(decoding: $0.b
         == "owner not visible: user 101's, and 2 processes may not be looked into (CAP_SYS_PTRACE)")
     #expect(
       owner(SocketHolders([]))
-        == "owner not visible: user 101's, in no process that shows here (another container's, or the kernel's own)"
+        == "owner not visible: user 101's, in no process that shows here (another container's, hidden by hidepid, or the kernel's own)"
     )
     #expect(owner(SocketHolders([], isReadable: false)) == "owner not known: there is no /proc")
     #expect(owner(nil) == "owner not known: there is no /proc")

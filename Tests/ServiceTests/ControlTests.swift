@@ -345,7 +345,8 @@ struct ControlTests {
       prepare: "mount -t tmpfs tmpfs /proc")
     try run.waitForLine(containing: "ready")
     try run.waitForLine(
-      containing: "ebb: control is off: there is no /proc to make its name from (--control names one)",
+      containing:
+        "ebb: control is off: there is no /proc, by which it is known who asks (--http answers all the same)",
       on: .errors)
     try run.signal(SIGTERM)
     #expect(try run.finish() == .code(143))

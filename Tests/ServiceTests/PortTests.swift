@@ -313,7 +313,7 @@ struct PortTests {
     #expect(answer.code == .code(1))
     #expect(
       answer.lines.line(1)
-        == "  LISTEN 127.0.0.1:8001: owner not visible: user 0's, in no process that shows here (another container's, or the kernel's own)"
+        == "  LISTEN 127.0.0.1:8001: owner not visible: user 0's, in no process that shows here (another container's, hidden by hidepid, or the kernel's own)"
     )
   }
 

@@ -57,6 +57,14 @@ private func look(waiting: [UInt32] = [], silent: [UInt32] = []) -> LingerLook {
   @Test func `of a service without a port claims nothing about ports and losses`() {
     #expect(
       string(report { $0.ports = [] }.text) == "ended: no listening port; stopped in 2.95s; exit 0")
+    #expect(
+      string(
+        report {
+          $0.ports = []
+          $0.blindness = "the socket table cannot be read (Operation not permitted)"
+        }.text)
+        == "ended: no port is known, for the socket table cannot be read (Operation not permitted); stopped in 2.95s; losses not measured; exit 0"
+    )
   }
 
   @Test func `of a service that ended unasked tells no time`() {

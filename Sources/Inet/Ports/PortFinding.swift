@@ -256,7 +256,7 @@ public struct PortFinding {
         text.append(holders.refused == 1 ? " process" : " processes")
         text.append(" may not be looked into (CAP_SYS_PTRACE)")
       } else {
-        text.append("in no process that shows here (another container's, or the kernel's own)")
+        text.append("in no process that shows here (another container's, hidden by hidepid, or the kernel's own)")
       }
       return
     }
@@ -346,6 +346,9 @@ public struct PortFinding {
     guard let first = blockers.first else {
       if let holders, holders.refused > 0 {
         return "to do: ask again as its user, or with CAP_SYS_PTRACE, to see which process it is"
+      }
+      if let holders, !holders.isReadable {
+        return "to do: ask where there is a /proc, to see which process it is"
       }
       return
         "to do: ask in the pod's other containers, or on the host with --netns, to see which process it is"

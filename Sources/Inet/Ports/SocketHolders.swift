@@ -71,6 +71,8 @@ public struct SocketHolders: Sendable {
       if isOurs { near.append(process) } else { far.append(process) }
       return near.count + far.count < SocketHolders.processLimit
     }
+    // Not even we are there: what is mounted there is no /proc, or nothing is.
+    if near.isEmpty && far.isEmpty { isReadable = false }
     if !isReadable { return }
     var missing = wanted
     look(at: near, for: wanted, &missing)

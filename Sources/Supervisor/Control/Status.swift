@@ -21,6 +21,8 @@ struct Status {
   /// What the service says of itself, STATUS=.
   var says: [UInt8]?
   var origin: PortOrigin?
+  /// Why the ports are not known; nil where they are, or none is listened on.
+  var blindness: Text?
   var ports: [PortTraffic]
   /// Connections a second that were accepted in this network namespace since it was asked before; nil the
   /// first time, and where the counter cannot be read.
@@ -90,7 +92,13 @@ struct Status {
       }
       text.append("\n")
     }
-    if ports.isEmpty { text.append("  no port found yet\n") }
+    if ports.isEmpty {
+      if let blindness {
+        text.append(contentsOf: "  no port is known, for \(blindness)\n")
+      } else {
+        text.append("  no port found yet\n")
+      }
+    }
     if let arrivals {
       text.append("  ")
       arrivals.write(to: &text)
@@ -202,7 +210,8 @@ extension Supervisor {
       phase: lifecycle.phase, inPhase: now - phaseSince, uptime: now - started, isReady: isReady,
       probes: readiness.probes, sinceProbed: readiness.lastCheck.map { now - $0 }, process: service.process,
       name: look.name ?? configuration.program.bytes, processes: look.processes,
-      says: readiness.saysStatus, origin: sockets.ports.origin, ports: look.ports, arrivals: look.arrivals,
+      says: readiness.saysStatus, origin: sockets.ports.origin, blindness: sockets.blindness,
+      ports: look.ports, arrivals: look.arrivals,
       quiet: isLameDuck ? lifecycle.quiet : nil, silent: lifecycle.quiet?.silent(at: now) ?? .zero,
       arrived: sockets.arrived, losses: sockets.losses, counters: counters)
   }
@@ -219,7 +228,9 @@ extension Supervisor {
     let took = self.now - now
     let look = StatusLook(
       at: now, end: now + min(max(took * 10, .milliseconds(100)), .seconds(1)), process: service.process,
-      name: ProcessTable.name(of: service.process), processes: family?.count,
+      name: ProcessTable.name(of: service.process),
+      // None shows, and one is there: hidepid hides another user's.
+      processes: family.flatMap { $0.isEmpty && service.isAlive ? nil : $0.count },
       ports: ports, arrivals: sockets.arrivals(at: now))
     lastStatusLook = look
     return look

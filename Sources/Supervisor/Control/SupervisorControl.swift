@@ -9,7 +9,7 @@ extension Supervisor {
       if case .automatic = configuration.control {
         journal.write(
           .problems, "control",
-          "control is off: there is no /proc to make its name from (--control names one)")
+          "control is off: there is no /proc, by which it is known who asks (--http answers all the same)")
       }
       return
     }

@@ -66,7 +66,13 @@ final class ProbeRecord {
     switch probe {
     case .listen: result = world.listens()
     case .notify:
-      result = world.readiness.saysReady ? .holds : .fails("the service has not said READY=1")
+      if world.readiness.saysReady {
+        result = .holds
+      } else if MountNamespace.root(of: .own) == nil {
+        result = .fails("there is no /proc, by which it is known who says READY=1")
+      } else {
+        result = .fails("the service has not said READY=1")
+      }
     case .exec(let words):
       command = try Command(words, signalMask: world.signalMask, ignoresChildSignal: world.ignoresChildSignal)
       stage = .running

@@ -113,6 +113,7 @@ extension Supervisor {
     if sockets.listensAsBefore() { return .holds }
     sockets.findPorts()
     if sockets.ports.ports.isEmpty {
+      if let why = sockets.blindness { return .fails("no port is known, for \(why)") }
       return .fails("the service listens on no port that could be found (--ports or --ready-when say more)")
     }
     guard let listening = sockets.listening() else { return .fails("the socket table cannot be read") }

@@ -7,6 +7,8 @@ struct Report {
   var duration: Duration?
   /// What became of each port.
   var ports: [PortEnd] = []
+  /// Why the ports are not known; nil where they are, or none is listened on.
+  var blindness: Text?
   /// What was lost.
   var losses = SocketWatch.Losses()
   /// What was still not acknowledged when the waiting ended; nil where that could not be looked at.
@@ -47,7 +49,14 @@ struct Report {
 
   /// The line for a person: "released: 8080 free; stopped in 2.95s; 0 connections reset, 0 bytes lost; exit 0".
   var text: Text {
-    var text: Text = ports.isEmpty ? "ended: no listening port" : isReleased ? "released: " : "not released: "
+    var text: Text = ports.isEmpty ? "ended: " : isReleased ? "released: " : "not released: "
+    if ports.isEmpty {
+      if let blindness {
+        text.append(contentsOf: "no port is known, for \(blindness)")
+      } else {
+        text.append("no listening port")
+      }
+    }
     for (index, end) in ports.enumerated() {
       if index > 0 { text.append(", ") }
       end.write(to: &text)
@@ -56,6 +65,8 @@ struct Report {
     if !ports.isEmpty {
       text.append("; ")
       writeLosses(to: &text)
+    } else if blindness != nil {
+      text.append("; losses not measured")
     }
     if let left, left.waiting + left.silent > 0 {
       text.append("; ", left.waiting + left.silent, of: "connection")

@@ -32,6 +32,12 @@ final class SocketWatch {
   private var knownListeners: [UInt64] = []
   private var lastArrivals: (count: UInt64, at: Duration, rate: Rate?)?
   private var table = SocketTable()
+  /// Why the last look at it failed; nil where it did not.
+  private var unreadable: Errno?
+  /// No process of the service's shows in /proc.
+  private var seesNoProcess = false
+  /// Something new listens, and whose it is cannot be seen.
+  private var hasUnknownListeners = false
 
   /// What was lost from the start of the drain on, as far as the kernel told.
   struct Losses {
@@ -86,8 +92,14 @@ final class SocketWatch {
   @inline(never)
   private func listeners(ports: [UInt16] = []) -> [TCPSocket]? {
     let listeners = Listeners()
-    guard (try? table.read(Listeners.query(ports: ports), into: listeners)) != nil else { return nil }
-    return listeners.sockets
+    do throws(Errno) {
+      try table.read(Listeners.query(ports: ports), into: listeners)
+      unreadable = nil
+      return listeners.sockets
+    } catch {
+      unreadable = error
+      return nil
+    }
   }
 
   /// Takes a port out of what can be found: ebb's own pages are served there.
@@ -101,8 +113,12 @@ final class SocketWatch {
     var others: [TCPSocket] = []
     for socket in listeners where !excluded.contains(socket.local.port) { others.append(socket) }
     if others.isEmpty { return }
+    hasUnknownListeners = false
     let found = ServicePorts.find(
       among: others, cgroup: Cgroup.own, before: listenersBefore, family: processes(family))
+    if found.origin == nil && seesNoProcess {
+      for socket in others where !listenersBefore.contains(socket.cookie) { hasUnknownListeners = true }
+    }
     // Ports once found stay: a server closes its listeners when it begins to stop.
     if found.origin != nil { ports = found }
   }
@@ -114,7 +130,17 @@ final class SocketWatch {
     for record in family ?? (try? ProcessTable.descendants(of: .own)) ?? [] {
       processes.append(record.process)
     }
+    seesNoProcess = processes.isEmpty
     return processes
+  }
+
+  /// Why the service's ports, or its connections, are not seen; nil where they are, as far as is known.
+  var blindness: Text? {
+    if let unreadable { return "the socket table cannot be read (\(unreadable))" }
+    if ports.ports.isEmpty && hasUnknownListeners {
+      return "whose the listening sockets are cannot be seen (--ports names the service's)"
+    }
+    return nil
   }
 
   /// Which of the ports are listened on now; nil where the table cannot be read.
@@ -302,7 +328,15 @@ final class SocketWatch {
   /// Looks at the open connections; nil where they cannot be read, or no port is known. The first look after
   /// ``followBusy()`` decides which are waited for.
   func lookAtTraffic() -> Traffic? {
-    ports.ports.isEmpty ? nil : try? trafficOrError()
+    if ports.ports.isEmpty { return nil }
+    do throws(Errno) {
+      let traffic = try trafficOrError()
+      unreadable = nil
+      return traffic
+    } catch {
+      unreadable = error
+      return nil
+    }
   }
 
   /// The same, with the reason where they cannot be read.
