@@ -91,9 +91,17 @@ final class Supervised {
     var body: String
   }
 
-  /// Sends these bytes to a port and reads until the other side closes.
+  /// Sends these bytes to a port and reads until the other side closes. Waits until somebody listens: a service may
+  /// be started before ebb's own pages are there.
   func exchange(_ text: String, port: UInt16 = 9100, address: String = "127.0.0.1") throws -> Answer {
-    let client = try Client(address, port, from: network)
+    var connected: Client?
+    try wait(until: "somebody listens on \(port)") {
+      do {
+        connected = try Client(address, port, from: network)
+      } catch let refused as Client.Refused where refused.number == ECONNREFUSED {}
+      return connected != nil
+    }
+    guard let client = connected else { throw Unusable("no connection") }
     try client.send(text)
     return try Supervised.answer(of: client)
   }
