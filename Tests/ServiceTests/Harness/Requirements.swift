@@ -12,6 +12,8 @@ enum Requirement: Hashable, Sendable {
   case tool(String)
   /// Cgroups of one's own, in the unified hierarchy (v2).
   case cgroups
+  /// Memory cgroups of one's own.
+  case memoryLimit
   /// A Docker engine that answers.
   case docker
   /// The kubelet that EBB_KUBELET names, and to be in the engine's network, as its probes have to be.
@@ -28,6 +30,7 @@ enum Requirement: Hashable, Sendable {
     case .namespaces: "namespaces of its own (root, or unshare -Ur permitted)"
     case .tool(let name): "the program \(name)"
     case .cgroups: "cgroups of its own (version 2, writable)"
+    case .memoryLimit: "memory cgroups of its own"
     case .docker: "a Docker engine (DOCKER_HOST)"
     case .engineInit: "a Docker engine whose init is this ebb (dockerd --init-path)"
     case .kubelet:
@@ -43,6 +46,7 @@ enum Requirement: Hashable, Sendable {
       succeeds(Namespace.command([.pid, .network, .mount]) + ["true"])
     case .tool(let name): Tool.path(name) != nil
     case .cgroups: OwnCgroup.root != nil && (try? OwnCgroup()) != nil
+    case .memoryLimit: OwnMemory.root != nil && (try? OwnMemory()) != nil
     case .docker: Tool.path("docker") != nil && succeeds(["docker", "info"])
     case .kubelet:
       Kubelet.path.map { access($0, X_OK) == 0 } == true && succeeds(Kubelet.sharesEnginesNetwork)

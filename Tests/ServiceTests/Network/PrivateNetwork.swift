@@ -3,7 +3,8 @@ import Foundation
 /// A network namespace of the test's own, network_namespaces(7): a loopback interface and what the test adds.
 /// It goes with this value, and with the processes and sockets in it.
 final class PrivateNetwork: @unchecked Sendable {
-  private let anchor: Running
+  private let anchor: Running?
+  private let process: pid_t
   private let turn: Turn
 
   /// An empty one, its loopback interface up.
@@ -11,12 +12,21 @@ final class PrivateNetwork: @unchecked Sendable {
   /// - Parameter alone: whether no other test may use the network meanwhile, since this one disturbs it.
   init(alone: Bool = false) throws {
     turn = Turn(alone: alone)
-    anchor = try Running(["sh", "-c", "echo up; exec sleep 600"], namespaces: [.network])
+    let anchor = try Running(["sh", "-c", "echo up; exec sleep 600"], namespaces: [.network])
     try anchor.waitForLine(containing: "up")
+    self.anchor = anchor
+    process = anchor.pid
+  }
+
+  /// That of a process, for as long as it is there.
+  init(of process: pid_t) {
+    turn = Turn()
+    anchor = nil
+    self.process = process
   }
 
   /// Where the kernel shows it.
-  var path: String { "/proc/\(anchor.pid)/ns/net" }
+  var path: String { "/proc/\(process)/ns/net" }
 
   /// The words before a command that runs in it, as the same process.
   var entry: [String] { ["nsenter", "--net=\(path)", "--"] }
