@@ -222,7 +222,7 @@ final class Observations {
     try life.waitForError("\"draining\"")
     for _ in 0..<4 {
       let client = try Client("127.0.0.1", 8080, from: network)
-      try client.request("/", closing: true)
+      try client.request("/")
       _ = client.answer()
       client.close()
       usleep(40_000)
