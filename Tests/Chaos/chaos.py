@@ -55,7 +55,8 @@ def begin(life, service, names):
             for group in lived.groups:
                 group.end()
         result = {"violations": lived.violations, "peak": lived.peak, "errors": lived.errors.decode(errors="replace"),
-                  "seen": +lived.seen, "code": lived.stage.status, "late": lived.late}
+                  "seen": +lived.seen, "code": lived.stage.status, "late": lived.late,
+                  "after": lived.after, "crowd": lived.crowd}
         with os.fdopen(writing, "w") as file:
             json.dump(result, file)
     finally:
@@ -68,6 +69,7 @@ class Tally:
     def __init__(self):
         self.lives = 0
         self.violations = []
+        self.after = []
         self.kinds, self.seen, self.codes, self.peak = (collections.Counter() for _ in range(4))
 
     def add(self, life, result):
@@ -76,7 +78,10 @@ class Tally:
         self.seen.update(result.get("seen", {}))
         for name, value in result["peak"].items():
             self.peak[name] = max(self.peak[name], value)
-        self.peak["late"] = max(self.peak["late"], result.get("late", 0))
+        for name in ("late", "crowd"):
+            self.peak[name] = max(self.peak[name], result.get(name, 0))
+        if result.get("after") is not None:
+            self.after.append(result["after"])
         if result["code"] is not None:
             self.codes[os.waitstatus_to_exitcode(result["code"])] += 1
         if result["violations"]:
@@ -116,6 +121,20 @@ def tell(seed, tally, seconds):
           + (f": {tally.violations}" if tally.violations else ""), flush=True)
 
 
+def delays(total):
+    """How those that had a moment by which to have ended kept to it: their grace, or the end of their service."""
+    after = sorted(total.after)
+    if not after:
+        return "None had a moment by which to have ended."
+    late = [seconds for seconds in after if seconds > 0]
+    part = lambda share: f"{max(0, after[min(len(after) - 1, int(len(after) * share))]):.2f} s"
+    return (f"{len(after)} had a moment by which to have ended; {len(after) - len(late)} had ended before it, 99 % not "
+            f"more than {part(0.99)} after it, 99.9 % not more than {part(0.999)}, all not more than {part(1)}. The "
+            f"machine was shared: up to {total.peak['crowd']:.1f} would run at a time on each processor (an average over half "
+            f"a second), and the driver "
+            f"woke up to {total.peak['late']:.2f} s late.")
+
+
 def text_of(total, tallies, seconds, binary, jobs):
     """The section of results.md."""
     rows = [(seed, tally.lives, len(tally.violations)) for seed, tally in tallies.items()]
@@ -130,8 +149,8 @@ def text_of(total, tallies, seconds, binary, jobs):
         "What happened in them:",
         results.table(("what", "how often"), seen),
         f"ebb took at most {total.peak['memory']} kB of memory (resident, its program included), "
-        f"{total.peak['descriptors']} descriptors and {total.peak['cpu']:.2f} s of CPU time in any of them; the driver "
-        f"looked at most {total.peak['late']:.2f} s late. A control group that could not be made is told above.",
+        f"{total.peak['descriptors']} descriptors and {total.peak['cpu']:.2f} s of CPU time in any of them.",
+        delays(total),
         f"Exit codes (negative: the number of a signal): {codes}."])
 
 

@@ -61,9 +61,11 @@ class Life:
         self.alive = 0.0  # When the main process was last seen alive
         self.ending = None
         self.opened = 0
+        self.after = None  # How long after its bound it has ended, in seconds; before: less than 0
         self.seen = collections.Counter()
         self.groups, self.group = [], None
         self.late = 0.0
+        self.crowd, self.crowd_now, self.crowd_at = 0.0, 0.0, time.monotonic()
         self.killed_main = False
         self.frozen = None
         self.accepted = 0
@@ -238,13 +240,14 @@ class Life:
             name = control[control.index("--control") + 1]
             if name != "off":
                 more = ["--control", name]
+        began = time.monotonic()
         try:
             ask = stage.Exec(self.stage, [self.names["ebb"], *words.split(), *more])
         except OSError:
             return  # Into a namespace whose PID 1 is ending nobody gets, fork(2) ENOMEM.
         ask.verb = words.split()[0]
         if ask.verb == "drain":
-            self.drained = self.drained or time.monotonic()
+            self.drained = self.drained or began
         self.seen["commands beside ebb"] += 1
         self.asks.append(ask)
 
@@ -324,6 +327,8 @@ class Life:
                 self.accepted += 1
             elif word == "struck":
                 self.wrong(f"a stranger got signal {number}")
+            elif word == "waited":
+                self.stage.waited = number / 1000
             elif word == "ended":
                 self.stage.status = number
             elif word in ("exit", "crash"):
@@ -333,6 +338,11 @@ class Life:
     def look(self):
         """Looks at ebb: what it takes, and whether it stands still."""
         self.read()
+        # As an average over half a second, and the highest of those.
+        now, crowd = time.monotonic(), self.stage.crowd()
+        part = min(1, (now - self.crowd_at) / 0.5)
+        self.crowd_now += (crowd - self.crowd_now) * part
+        self.crowd, self.crowd_at = max(self.crowd, self.crowd_now), now
         if self.stage.is_over():
             return
         ebb = self.stage.find_ebb()
@@ -404,7 +414,8 @@ class Life:
     def slack(self):
         """What it may be late by: the time for which it could not run, and what a busy machine takes."""
         standing = time.monotonic() - self.halted_since if self.halted_since else 0
-        return 1.5 + 3 * self.late + self.starved + self.halted + standing
+        starved = max(self.starved, self.stage.waited)
+        return 1.5 * max(1, self.crowd) + 3 * self.late + starved + self.halted + standing
 
     def live(self):
         self.launch()
@@ -416,7 +427,7 @@ class Life:
             time.sleep(0.001)
         self.stand()
         self.doubtful = None
-        end = time.monotonic() + 3
+        end = time.monotonic() + (30 if life["counted"] else 3)
         while life["waits"] and not self.is_up and time.monotonic() < end and not self.stage.is_over():
             self.look()
             time.sleep(0.002)
@@ -431,6 +442,10 @@ class Life:
             while self.accepted < life["counted"][0] and time.monotonic() < end:
                 self.look()
                 time.sleep(0.002)
+            if self.accepted < life["counted"][0]:
+                # A machine so busy that the service did not listen yet.
+                self.seen["known losses that did not come about"] += 1
+                life["counted"] = None
             start = time.monotonic()
         while True:
             now = time.monotonic()
@@ -450,7 +465,7 @@ class Life:
             if bound and (self.ending if self.is_ending() else now) > bound + self.slack():
                 fields = self.stage.fields(self.stage.ebb or 0) or ["gone"]
                 self.wrong(f"did not end in time: {now - bound:.1f} s after its bound (state {fields[0]}, "
-                           f"late {self.late:.2f}, {self.stage.text(self.stage.ebb, 'wchan')})")
+                           f"late {self.late:.2f}, starved {self.starved:.2f}, crowd {self.crowd:.0f}, {self.stage.text(self.stage.ebb, 'wchan')})")
                 break
             if now > last + 0.5 and not events:
                 if self.halted_since:
@@ -468,6 +483,8 @@ class Life:
             select.select([self.stage.reports], [], [], pause)
             self.late = max(self.late, time.monotonic() - before - pause)
         self.over = time.monotonic()
+        if bound := self.bound():
+            self.after = (self.ending or self.over) - bound - self.halted
         self.finish()
 
     # What has to hold.
@@ -609,7 +626,7 @@ class Life:
             self.wrong(f"{len(found)} reports")
         if not found:
             # It is told unless nobody wanted to hear it, or the service had ended by itself before.
-            if (life["stops"] and self.heard and self.alive > self.heard + 0.2 + 3 * self.late + self.halted
+            if (life["stops"] and self.heard and self.alive > self.heard + self.slack()
                     and life.get("verbosity") != "quiet" and self.code() is not None):
                 self.wrong("no report of a stop")
             return

@@ -136,7 +136,7 @@ class Stage:
         self.ebb = None
         self.status = None  # How ebb ended
         self.is_init = True
-        self.usage = None
+        self.waited = 0  # For a processor, in its whole life, in seconds
 
     def start(self, words, is_init=True, environment=None, limits=(), user=0, errors="read", groups=(), space=None,
               clock=None):
@@ -246,6 +246,11 @@ class Stage:
         fields = self.fields(pid)
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else None
 
+    def crowd(self):
+        """How many would run now, for each processor."""
+        with open("loadavg", opener=lambda name, flags: os.open(name, flags, dir_fd=self.outer)) as file:
+            return int(file.read().split()[3].split("/")[0]) / (os.cpu_count() or 1)
+
     def delay(self, pid):
         """The time for which it could have run and did not, for want of a processor, in seconds."""
         text = self.text(pid, "schedstat")
@@ -254,9 +259,10 @@ class Stage:
     def is_over(self):
         """Whether ebb has ended, its status then in `status`. (Where it is not PID 1 that is told in a report.)"""
         if self.is_init and self.status is None:
-            pid, status, usage = os.wait4(self.first, os.WNOHANG)
-            if pid:
-                self.status, self.usage = status, usage
+            # While nobody has waited for it, what it waited for can be read.
+            if os.waitid(os.P_PID, self.first, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                self.waited = self.delay(self.first) or 0
+                _, self.status = os.waitpid(self.first, 0)
         return self.status is not None
 
     def note_end(self, pid, status):
