@@ -42,7 +42,7 @@ def begin(life, service, names):
         stage.die_with_parent()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.alarm(2 * lives.LONGEST)  # It is the driver's own fault that takes so long.
+        signal.alarm(6 * lives.LONGEST)  # It is the driver's own fault that takes so long.
         lived = lived_life.Life(life, service, names)
         try:
             lived.live()
