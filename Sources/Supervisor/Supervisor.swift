@@ -187,11 +187,15 @@ public final class Supervisor {
       guard let wake = lifecycle.wake, wake <= now else { break }
       handle(.tick)
     }
+    let now = now
     control.tick(at: now)
     http.tick(at: now)
     listenAsThereIsRoom()
     takeReadinessTick()
-    guard configuration.manners.hasStop && exitCode == nil && !lifecycle.isAsked else { return }
+    // The turn of the launch has nothing to count yet, and is one that somebody waits for.
+    guard configuration.manners.hasStop && exitCode == nil && !lifecycle.isAsked && !hasLaunched else {
+      return
+    }
     if history.wantsSample(at: now) { noteTraffic() }
   }
 

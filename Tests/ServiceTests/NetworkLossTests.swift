@@ -142,7 +142,8 @@ struct NetworkLossTests {
     }
   }
 
-  @Test(.requires(.root, .namespaces)) func ebbsOwnProbesThatAHungServiceHasNotAcceptedAreNeitherWorkNorLosses()
+  @Test(.requires(.root, .namespaces))
+  func ebbsOwnProbesThatAHungServiceHasNotAcceptedAreNeitherWorkNorLosses()
     throws
   {
     let service = try Supervised(

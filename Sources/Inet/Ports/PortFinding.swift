@@ -256,7 +256,8 @@ public struct PortFinding {
         text.append(holders.refused == 1 ? " process" : " processes")
         text.append(" may not be looked into (CAP_SYS_PTRACE)")
       } else {
-        text.append("in no process that shows here (another container's, hidden by hidepid, or the kernel's own)")
+        text.append(
+          "in no process that shows here (another container's, hidden by hidepid, or the kernel's own)")
       }
       return
     }
