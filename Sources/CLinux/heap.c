@@ -118,13 +118,6 @@ bool clinux_memory_allows(size_t size) {
   return true;
 }
 
-void clinux_forget_code(void) {
-  // Of the linker's making: all between them is mapped from the file and never written.
-  extern const char __executable_start[], etext[];
-  uintptr_t size = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)__executable_start & ~(size - 1);
-  madvise((void *)from, ((uintptr_t)etext & ~(size - 1)) - from, MADV_DONTNEED);
-}
-
 // The C library's names, malloc(3), posix_memalign(3), malloc_usable_size(3): what the Swift runtime calls.
 void *malloc(size_t size) {
   void *block = take(size);
@@ -161,7 +154,6 @@ size_t malloc_usable_size(void *block) { return block == NULL ? 0 : room(block);
 
 #else
 
-void clinux_forget_code(void) {}
 bool clinux_memory_is_scarce(void) { return false; }
 bool clinux_memory_allows(size_t size) {
   (void)size;

@@ -49,10 +49,14 @@ public struct EventPoll {
   }
 
   /// Waits, for ever or (`block` false) not at all, and hands over what is ready, up to 16 at once. A
-  /// signal that interrupts the wait (SIGCONT after a stop) counts as nothing ready.
-  public func wait(block: Bool, _ handle: (Event) -> Void) {
+  /// signal that interrupts the wait (SIGCONT after a stop) counts as nothing ready. At rest: the wait is likely to be
+  /// long, and the memory for the program's own code is given back for as long as it takes.
+  public func wait(block: Bool, atRest: Bool = false, _ handle: (Event) -> Void) {
     withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: 16) { events in
-      let count = epoll_wait(descriptor.rawValue, events.baseAddress, 16, block ? -1 : 0)
+      let count =
+        block && atRest
+        ? clinux_epoll_wait_at_rest(descriptor.rawValue, events.baseAddress, 16)
+        : epoll_wait(descriptor.rawValue, events.baseAddress, 16, block ? -1 : 0)
       guard count > 0 else { return }
       for event in events.prefix(Int(count)) {
         let bits = event.events

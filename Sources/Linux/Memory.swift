@@ -12,8 +12,4 @@ public enum Memory {
 
   /// Whether so many bytes can be had beside the reserve.
   public static func allows(_ bytes: Int) -> Bool { clinux_memory_allows(bytes) }
-
-  /// Gives up what was mapped to start and is not needed to wait: the program's own code, which comes back from the
-  /// page cache as it is run.
-  public static func forgetCode() { clinux_forget_code() }
 }

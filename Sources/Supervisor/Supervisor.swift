@@ -27,6 +27,8 @@ public final class Supervisor {
   // What one turn of the loop leaves to the next.
   var moreChildren = false
   var moreNotices = false
+  /// The service was launched, or a question answered, since the last rest.
+  private var hasAnswered = false
   /// The service runs since this turn.
   var hasLaunched = false
   var httpIsPaused = false
@@ -141,7 +143,11 @@ public final class Supervisor {
         closeControl()
         return exitCode
       }
-      poll.wait(block: !moreChildren && !moreNotices) { take(Token(rawValue: $0.token)) }
+      // What the launch or somebody's question took is not needed to wait; a signal mostly comes with others.
+      let atRest = hasAnswered && armed == nil
+      if atRest { hasAnswered = false }
+      hasLaunched = false
+      poll.wait(block: !moreChildren && !moreNotices, atRest: atRest) { take(Token(rawValue: $0.token)) }
       if moreChildren {
         // What a process said before it ended is heard while it can still be told who it was.
         takeNotifications()
@@ -150,11 +156,6 @@ public final class Supervisor {
       if moreNotices { takeNotices() }
       takeTicks()
       setTimer()
-      if hasLaunched {
-        // It runs: what it took to get here is hardly ever needed again.
-        hasLaunched = false
-        Memory.forgetCode()
-      }
     }
   }
 
@@ -166,14 +167,20 @@ public final class Supervisor {
     case .timer:
       timer.acknowledge()
       armed = nil
-    case .launch: takeLaunchOutcome()
+    case .launch:
+      takeLaunchOutcome()
+      hasAnswered = true
     case .notices: moreNotices = true
     case .notify: takeNotifications()
     case .probe: advanceProbe(token.index)
     case .controlListener: acceptControl()
-    case .control: readControl(token.index)
+    case .control:
+      readControl(token.index)
+      hasAnswered = true
     case .httpListener: acceptHTTP(token.index)
-    case .http: advanceHTTP(token.index)
+    case .http:
+      advanceHTTP(token.index)
+      hasAnswered = true
     }
     // Signals come first, whatever else there is to do.
     takeSignals()

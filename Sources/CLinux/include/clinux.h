@@ -51,9 +51,9 @@ bool clinux_memory_is_scarce(void);
 // Whether so much can be had, at once, with nothing taken from the reserve.
 bool clinux_memory_allows(size_t size);
 
-// Unmaps the program's own code and constants, madvise(2) MADV_DONTNEED: what is run next comes back from the page
-// cache. What it took to start is not what it takes to wait.
-void clinux_forget_code(void);
+// epoll_wait(2) without an end, the program's own code unmapped meanwhile: what is run next comes back from the page
+// cache. Negative where nothing is ready.
+int clinux_epoll_wait_at_rest(int fd, struct epoll_event *events, int count);
 
 // An environment variable for what is launched later, in the place of any of this name; -1 with errno. setenv(3)
 // without its book of what it has allocated.
