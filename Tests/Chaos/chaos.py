@@ -135,14 +135,14 @@ def delays(total):
             f"woke up to {total.peak['late']:.2f} s late.")
 
 
-def text_of(total, tallies, seconds, binary, jobs):
+def text_of(total, tallies, seconds, subject, jobs):
     """The section of results.md."""
     rows = [(seed, tally.lives, len(tally.violations)) for seed, tally in tallies.items()]
     rows.append(("all", total.lives, len(total.violations)))
     seen = [(what, f"{total.seen[what]:,}") for what in sorted(total.seen)]
     codes = ", ".join(f"{code}: {count}" for code, count in sorted(total.codes.items()))
     return "\n\n".join([
-        results.subject(binary) + f" {jobs} lives at a time, {seconds / 60:.1f} minutes.",
+        subject + f" {jobs} lives at a time, {seconds / 60:.1f} minutes.",
         results.table(("seed", "lives", "violations"), rows),
         "A life is of several kinds at once:",
         results.table(("kind of life", "lives"), sorted(total.kinds.items(), key=lambda kind: -kind[1])),
@@ -191,7 +191,7 @@ def main():
         for name in lives.INITS:
             names[name] = os.path.join(folder, name)
             os.symlink("ebb", names[name])
-        subject = pathlib.Path(arguments.ebb)
+        subject = results.subject(arguments.ebb)
         with groups.places() as found:
             places.update(found)
             try:

@@ -196,6 +196,7 @@ def main():
         sys.exit("soak.py needs root: it makes namespaces")
     rows, failures = [], []
     ebb = os.path.abspath(arguments.ebb)
+    subject = results.subject(ebb)
     with tempfile.TemporaryDirectory(prefix="ebb-soak-") as folder:
         service = stage.compile_service(folder)
         for what in ("signals", "orphans", "requests", "connections"):
@@ -226,7 +227,7 @@ def main():
     print(verdict)
     if arguments.results:
         results.write("Soak", "\n\n".join([
-            results.subject(ebb),
+            subject,
             results.table(("one ebb and", "of ebb", "before", "half way", "after", "growth", "time"), rows),
             verdict]))
     sys.exit(1 if failures else 0)
