@@ -3,7 +3,7 @@
 //
 // A block is a power of two or one and a half of one, a word of it its size; a freed one waits in the list of its
 // size and is never given back, so what is held is bounded by the most that was ever held of each size. What is
-// larger than a chunk is a mapping of its own, and gone when it is freed.
+// larger than 16 KiB is a mapping of its own, and gone when it is freed.
 //
 // The policy for a lack of memory: once the kernel refuses (RLIMIT_AS, vm.overcommit_memory=2), the reserve is used,
 // and clinux_memory_is_scarce() says so: ebb then does without whatever is not the service's (Memory.swift). Nothing
@@ -22,8 +22,8 @@ enum {
   smallest = 32,             // a Swift object without fields, and the word before it
   largest = 16 * 1024,       // beyond it: a mapping
   chunk = 64 * 1024,
-  reserve = 64 * 1024,
-  sizes = 19,                // 32, 48, 64, 96, ... 16384
+  reserve = 256 * 1024,
+  sizes = 24,                // 32, 48, 64, 96, ... 98304: those above `largest` from the reserve alone
 };
 
 static _Alignas(16) unsigned char first[chunk + reserve];
@@ -48,14 +48,8 @@ static unsigned place(size_t *size) {
   return index;
 }
 
-// More for the blocks to be cut from: a chunk, else the reserve, once.
-static bool refill(void) {
-  unsigned char *memory = scarce ? NULL : map(chunk);
-  if (memory != NULL) {
-    next = memory + word;
-    end = memory + chunk;
-    return true;
-  }
+// From here on blocks are cut from the reserve; false where they are already.
+static bool use_reserve(void) {
   if (scarce) return false;
   scarce = true;
   next = first + chunk + word;
@@ -63,18 +57,32 @@ static bool refill(void) {
   return true;
 }
 
+// More for the blocks to be cut from: a chunk, else the reserve.
+static bool refill(void) {
+  unsigned char *memory = scarce ? NULL : map(chunk);
+  if (memory == NULL) return use_reserve();
+  next = memory + word;
+  end = memory + chunk;
+  return true;
+}
+
+static bool is_ours(void *block) { return (unsigned char *)block >= first && (unsigned char *)block < first + sizeof first; }
+
 static size_t *header(void *block) { return (size_t *)block - 1; }
 
 static void *take(size_t wanted) {
   size_t size = wanted + word;
   if (size < wanted) return NULL;
   if (size > largest) {
-    size = (wanted + 16 + 4095) & ~(size_t)4095;
-    unsigned char *memory = size < wanted ? NULL : map(size);
-    if (memory == NULL) return NULL;
-    memory += 16;
-    *header(memory) = size;
-    return memory;
+    size_t whole = (wanted + 16 + 4095) & ~(size_t)4095;
+    unsigned char *memory = whole < wanted ? NULL : map(whole);
+    if (memory != NULL) {
+      memory += 16;
+      *header(memory) = whole;
+      return memory;
+    }
+    if (size > 96 * 1024) return NULL;
+    use_reserve();
   }
   unsigned index = place(&size);
   void *block = freed[index];
@@ -92,12 +100,12 @@ static void *take(size_t wanted) {
 
 static size_t room(void *block) {
   size_t size = *header(block);
-  return size > largest ? size - 16 : size - word;
+  return size > largest ? size - 16 : size - word;  // 16: before the memory of a mapping
 }
 
 static void give(void *block) {
   size_t size = *header(block);
-  if (size > largest) {
+  if (size > largest && !is_ours(block)) {
     munmap((unsigned char *)block - 16, size);
     return;
   }

@@ -44,6 +44,26 @@ struct ScarcityTests {
     #expect(run.errors.text == "")
   }
 
+  @Test(.requires(.tool("prlimit")))
+  func whereTheKernelHasNoMemoryLeftEbbAnswersAndStopsOnItsReserve() throws {
+    let control = "@ebb-test-memory-\(getpid())"
+    let run = try Running.ebb(
+      ["--control", control, "--", "sh", "-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.02; done"])
+    try run.waitForLine(containing: "ready")
+    // Whatever it asks for from here on is refused, RLIMIT_AS.
+    #expect(try Running(["prlimit", "--pid", "\(run.pid)", "--as=4096:4096"]).finish() == .code(0))
+    for command in ["status", "live", "status", "drain"] {
+      for _ in 0..<8 {
+        let ask = try Running.ebb([command, "--control", control])
+        #expect(try ask.finish() == .code(0), "\(command): \(ask.errors.text)")
+        if command == "drain" { break }
+      }
+    }
+    try run.signal(SIGTERM)
+    #expect(try run.finish() == .code(7))
+    #expect(run.errors.text.contains("exit 7\n"), "\(run.errors.text)")
+  }
+
   @Test(.requires(.tool("prlimit"), .tool("setpriv")))
   func aFullProcessTableIs125AndALineSaysSo() throws {
     // Of a user of its own, whose limit one process reaches. (root's limit does not hold for root.)
@@ -192,6 +212,8 @@ struct ScarcityTests {
   func atRestItMakesNoSystemCall() throws {
     let run = try Running.ebb(["--", "sh", "-c", "echo ready; exec sleep 60"])
     try run.waitForLine(containing: "ready")
+    // The first signal has it count the traffic, once.
+    try run.signal(SIGURG)
     usleep(300_000)
     let trace = try Running(["strace", "-p", "\(run.pid)"])
     try trace.waitForLine(containing: "attached", on: .errors)

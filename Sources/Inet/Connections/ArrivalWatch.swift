@@ -55,7 +55,7 @@ public final class ArrivalWatch: SocketCollector {
   /// Takes one connection.
   public override func take(_ socket: TCPSocket) {
     if socket.state == .established || socket.state == .closeWait { open += 1 }
-    if current.count < ArrivalWatch.capacity {
+    if current.count < ArrivalWatch.capacity && current.hasRoom {
       _ = current.insert(socket.cookie)
     } else {
       isOverfull = true

@@ -84,7 +84,7 @@ public final class BusyWatch: SocketCollector {
   private func follow(_ socket: TCPSocket) {
     let activity = Activity(of: socket)
     guard activity != .idle else { return }
-    guard entries.count < BusyWatch.capacity else {
+    guard entries.count < BusyWatch.capacity, index.hasRoom else {
       notFollowed += 1
       return
     }

@@ -1,3 +1,5 @@
+import Linux
+
 /// Socket cookies in the order in which they came, and the place of each: a hash table of numbers, with no more to
 /// it than that.
 struct CookieIndex {
@@ -15,6 +17,12 @@ struct CookieIndex {
     if slots.isEmpty { return nil }
     let number = slots[slot(of: cookie)]
     return number == 0 ? nil : Int(number) - 1
+  }
+
+  /// Whether one more can be taken in, with some words of its owner's beside it: the table is large enough, or small,
+  /// or there is memory for one of twice the size.
+  var hasRoom: Bool {
+    (cookies.count + 1) * 2 <= slots.count || slots.count < 256 || Memory.allows(slots.count * 128)
   }
 
   /// Appends a cookie; false where it is there already.
