@@ -48,7 +48,10 @@ struct ScarcityTests {
   func whereTheKernelHasNoMemoryLeftEbbAnswersAndStopsOnItsReserve() throws {
     let control = "@ebb-test-memory-\(getpid())"
     let run = try Running.ebb(
-      ["--control", control, "--", "sh", "-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.02; done"])
+      [
+        "--control", control, "--", "sh", "-c",
+        "trap 'exit 7' TERM; echo ready; while :; do sleep 0.02; done",
+      ])
     try run.waitForLine(containing: "ready")
     // Whatever it asks for from here on is refused, RLIMIT_AS.
     #expect(try Running(["prlimit", "--pid", "\(run.pid)", "--as=4096:4096"]).finish() == .code(0))
