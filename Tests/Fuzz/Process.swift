@@ -26,10 +26,8 @@ func fuzzProcess(_ input: UnsafeRawBufferPointer) {
     let family = ProcessTable.descendants(of: ProcessID(1), among: records.compactMap { $0 })
     check(family.count <= 20, "no process is its own descendant twice")
   }
-  for number: Int32 in [1, 15, 64] {
-    guard let signal = Signal(number) else { continue }
-    _ = ProcessTable.handles(signal, status: bytes)
-  }
+  // One of the first, the middle and the last bit: each look goes through the whole file.
+  if let signal = Signal([1, 15, 64][bytes.count % 3]) { _ = ProcessTable.handles(signal, status: bytes) }
   _ = ProcessTable.user(inStatus: bytes)
   if let limit = ProcessTable.descriptorLimit(in: bytes) {
     check(
