@@ -48,6 +48,8 @@ final class Connection {
 /// The connections of a server: so many at once, and never more.
 final class Places {
   private(set) var taken: [Connection?]
+  /// How many are taken: mostly none, and then no turn of the loop goes through them.
+  private var count = 0
   /// Until when nobody is taken in; nil while they are.
   var pausedUntil: Duration?
   private let kind: Token.Kind
@@ -63,10 +65,10 @@ final class Places {
     self.poll = poll
   }
 
-  /// All places. (Their number is not a constant to the compiler, which would write a loop over them out.)
+  /// All places, or none where none is taken. (Their number is not a constant to the compiler, which would write a loop over them out.)
   var all: Range<Int> {
     @inline(never)
-    get { 0..<taken.count }
+    get { 0..<(count == 0 ? 0 : taken.count) }
   }
 
   /// The connection in a place; nil where there is none.
@@ -94,7 +96,10 @@ final class Places {
   }
 
   /// Puts a connection into a free place.
-  func put(_ connection: Connection, in place: Int) { taken[place] = connection }
+  func put(_ connection: Connection, in place: Int) {
+    if taken[place] == nil { count += 1 }
+    taken[place] = connection
+  }
 
   /// Waits in the loop for more of a connection, if it is still there; closes it where that cannot be.
   @inline(never)
@@ -121,6 +126,7 @@ final class Places {
   @inline(never)
   var deadline: Duration? {
     var first = pausedUntil
+    if count == 0 { return first }
     for connection in taken {
       if let deadline = connection?.deadline { first = min(first ?? deadline, deadline) }
     }
@@ -134,6 +140,7 @@ final class Places {
     guard let connection = self[place] else { return nil }
     if connection.isFollowed { poll.remove(connection.descriptor) }
     taken[place] = nil
+    count -= 1
     return connection
   }
 
