@@ -5,9 +5,9 @@
 // size and is never given back, so what is held is bounded by the most that was ever held of each size. What is
 // larger than 16 KiB is a mapping of its own, and gone when it is freed.
 //
-// The policy for a lack of memory: once the kernel refuses (RLIMIT_AS, vm.overcommit_memory=2), the reserve is used,
-// and clinux_memory_is_scarce() says so: ebb then does without whatever is not the service's (Memory.swift). Nothing
-// asks for memory without an end, since each table that outsiders can fill asks clinux_memory_allows() first.
+// The policy for a lack of memory: once the kernel refuses (RLIMIT_AS, vm.overcommit_memory=2), the reserve is used.
+// Nothing asks for memory without an end: a table that outsiders can fill asks clinux_memory_allows() before it grows
+// (Memory.swift), and does without from then on; all else is bounded, and fits.
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -114,8 +114,6 @@ static void give(void *block) {
   freed[index] = block;
 }
 
-bool clinux_memory_is_scarce(void) { return scarce; }
-
 bool clinux_memory_allows(size_t size) {
   // The reserve is not for this.
   if (scarce) return false;
@@ -162,7 +160,6 @@ size_t malloc_usable_size(void *block) { return block == NULL ? 0 : room(block);
 
 #else
 
-bool clinux_memory_is_scarce(void) { return false; }
 bool clinux_memory_allows(size_t size) {
   (void)size;
   return true;

@@ -46,8 +46,6 @@ static inline int clinux_errno(void) { return errno; }
 extern char **environ;
 static inline char **clinux_environ(void) { return environ; }
 
-// Whether the kernel has refused us memory: what is left is a reserve for what a stop needs.
-bool clinux_memory_is_scarce(void);
 // Whether so much can be had, at once, with nothing taken from the reserve.
 bool clinux_memory_allows(size_t size);
 
