@@ -27,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 
-from measures.helpers import Helpers, raise_loopback, unshare
+from measures.helpers import Helpers, in_own_namespaces
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -119,14 +119,11 @@ def main():
     parser.add_argument("--kept", default=f"{HERE}/budget.csv")
     parser.add_argument("--update", action="store_true", help="write the budget anew")
     options = parser.parse_args()
-    unshare(0x40000000 | 0x20000000 | 0x00020000)  # CLONE_NEWNET, CLONE_NEWPID, CLONE_NEWNS
-    inside = os.fork()
-    if inside:
-        return os.waitstatus_to_exitcode(os.waitpid(inside, 0)[1])
-    subprocess.check_call(["mount", "--make-rprivate", "/"])
-    subprocess.check_call(["mount", "-t", "proc", "proc", "/proc"])
-    raise_loopback()
+    return in_own_namespaces(compare, options)
 
+
+def compare(options):
+    """Holds what is measured against what is kept: the exit code."""
     kept = {}
     if not options.update:
         with open(options.kept, newline="") as file:

@@ -27,14 +27,13 @@ Written to --out: peers.csv, peers.md, peers.svg, sockets.svg. Exit code 1: a li
 """
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 import time
 
 from measures import connections, life, limits, picture, probes, programs, report, rest, size, tables
 from measures.figures import Figures
-from measures.helpers import Helpers, raise_loopback, unshare
+from measures.helpers import Helpers, in_own_namespaces
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SECTIONS = {
@@ -118,14 +117,7 @@ def main():
             parser.error(f"{file} is not there: see the top of this file for how it is built")
     options.ebb, options.glibc, options.tide = map(os.path.abspath, (options.ebb, options.glibc, options.tide))
 
-    unshare(0x40000000 | 0x20000000 | 0x00020000)  # CLONE_NEWNET, CLONE_NEWPID, CLONE_NEWNS
-    inside = os.fork()
-    if inside:
-        return os.waitstatus_to_exitcode(os.waitpid(inside, 0)[1])
-    subprocess.check_call(["mount", "--make-rprivate", "/"])
-    subprocess.check_call(["mount", "-t", "proc", "proc", "/proc"])
-    raise_loopback()
-    return run(options)
+    return in_own_namespaces(run, options)
 
 
 if __name__ == "__main__":
