@@ -55,26 +55,21 @@ int clinux_sigprocmask(int how, const uint64_t *set, uint64_t *old) {
   return (int)syscall(SYS_rt_sigprocmask, how, set, old, sizeof(uint64_t));
 }
 
-int clinux_signalfd(uint64_t mask) {
-  return (int)syscall(SYS_signalfd4, -1, &mask, sizeof mask, SFD_CLOEXEC | SFD_NONBLOCK);
+int clinux_signalfd(uint64_t mask) { return clinux_signalfd_set(-1, mask); }
+
+int clinux_signalfd_set(int fd, uint64_t mask) {
+  return (int)syscall(SYS_signalfd4, fd, &mask, sizeof mask, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-// What a signal does, rt_sigaction(2): with no handler of ours there is none of what sigaction(3) sees to.
-static int set_action(int signal, void (*action)(int), void (**old)(int)) {
+int clinux_default_action(int signal) {
+  // As the kernel has it, rt_sigaction(2): with no handler of ours there is none of what sigaction(3) sees to.
   struct {
     void (*handler)(int);
     unsigned long flags;
     void (*restorer)(void);
     uint64_t mask;
-  } new = {.handler = action}, was;
-  int result = (int)syscall(SYS_rt_sigaction, signal, &new, &was, sizeof new.mask);
-  *old = was.handler;
-  return result;
-}
-
-int clinux_default_action(int signal) {
-  void (*old)(int) = SIG_DFL;
-  return set_action(signal, SIG_DFL, &old) < 0 ? -1 : old == SIG_IGN;
+  } new = {.handler = SIG_DFL}, old;
+  return syscall(SYS_rt_sigaction, signal, &new, &old, sizeof new.mask) < 0 ? -1 : old.handler == SIG_IGN;
 }
 
 void clinux_discard_pending(uint64_t mask) {
@@ -105,63 +100,6 @@ int clinux_wait(idtype_t type, id_t id, struct clinux_child *child, int options)
   child->code = info.si_code;
   child->status = info.si_status;
   return 0;
-}
-
-// A script without a #! line is one for /bin/sh, execvp(3); musl's leaves that to its caller.
-static void run_as_script(const char *path, const char *const *argv) {
-  size_t count = 0;
-  while (argv[count] != NULL) count++;
-  const char *words[count + 2];
-  words[0] = "/bin/sh";
-  words[1] = path;
-  for (size_t i = 1; i <= count; i++) words[i + 1] = argv[i];
-  execv(words[0], (char *const *)words);
-}
-
-// execvp(3) of any libc: as glibc has it. Async-signal-safe, and comes back only where it fails.
-static void execute(const char *const *argv) {
-  const char *name = argv[0], *path = getenv("PATH");
-  execvp(name, (char *const *)argv);
-  if (errno != ENOEXEC) return;
-  if (strchr(name, '/') != NULL) return run_as_script(name, argv);
-  // The search ended at the first file that the kernel could not make out: here it ends there too.
-  size_t length = strlen(name);
-  if (path == NULL) path = "/usr/local/bin:/bin:/usr/bin";
-  for (const char *folder = path;; folder++) {
-    char file[PATH_MAX];
-    size_t size = strcspn(folder, ":");
-    if (size + 1 + length < sizeof file) {
-      memcpy(file, folder, size);
-      if (size > 0) file[size] = '/';
-      memcpy(file + size + (size > 0), name, length + 1);
-      execv(file, (char *const *)argv);
-      if (errno == ENOEXEC) return run_as_script(file, argv);
-    }
-    folder += size;
-    if (*folder == 0) return;
-  }
-}
-
-pid_t clinux_launch(const struct clinux_launch *launch) {
-  void (*old)(int);
-  pid_t pid = fork();
-  if (pid != 0) return pid;
-  // From here on only async-signal-safe calls. Every signal is still blocked, SIGTTOU among them, which is
-  // what lets tcsetpgrp(3) work from a process group in the background.
-  if (launch->new_session) setsid();
-  if (launch->new_group) setpgid(0, 0);
-  // Not by force: a session that still has the terminal keeps it.
-  if (launch->take_terminal) ioctl(STDIN_FILENO, TIOCSCTTY, 0);
-  if (launch->terminal >= 0) tcsetpgrp(launch->terminal, getpid());
-  if (launch->default_signals)
-    for (int number = 1; number < 32; number++) set_action(number, SIG_DFL, &old);
-  if (launch->ignore_sigchld) set_action(SIGCHLD, SIG_IGN, &old);
-  clinux_sigprocmask(SIG_SETMASK, &launch->signal_mask, NULL);
-  execute((const char *const *)launch->argv);
-  int error = errno;
-  ssize_t ignored = write(launch->report, &error, sizeof error);
-  (void)ignored;
-  _exit(error == ENOENT ? 127 : 126);
 }
 
 int clinux_set_variable(const char *name, const char *value) {

@@ -7,48 +7,59 @@
 #endif
 #include "clinux.h"
 
-#if defined(CLINUX_OWN) && (defined(__x86_64__) || defined(__aarch64__))
+#include "bare.h"
+
+// As the call in the kernel's manner.
+struct wait {
+  long number, a, b, c, d, e, f;
+};
+
+#if defined(CLINUX_OWN) && HAS_BARE_CALL
 
 #include <sys/mman.h>
-#include <sys/syscall.h>
 
 enum { page = 4096 };
 
-// With no function of the C library, whose code is elsewhere. -1 to -4095 is an error number.
-__attribute__((always_inline)) static inline long call(long number, long a, long b, long c, long d, long e, long f) {
-#ifdef __x86_64__
-  register long r10 __asm__("r10") = d, r8 __asm__("r8") = e, r9 __asm__("r9") = f;
-  __asm__ volatile("syscall"
-                   : "+a"(number)
-                   : "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-                   : "rcx", "r11", "memory");
-  return number;
-#else
-  register long x8 __asm__("x8") = number, x0 __asm__("x0") = a, x1 __asm__("x1") = b, x2 __asm__("x2") = c,
-                x3 __asm__("x3") = d, x4 __asm__("x4") = e, x5 __asm__("x5") = f;
-  __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
-  return x0;
-#endif
+__attribute__((section("rest"), aligned(page), noinline)) static long wait_at_rest(
+    const struct wait *wait, long from, long size) {
+  bare_call(SYS_madvise, from, size, MADV_DONTNEED, 0, 0, 0);
+  return bare_call(wait->number, wait->a, wait->b, wait->c, wait->d, wait->e, wait->f);
 }
 
-__attribute__((section("rest"), aligned(page), noinline)) static int wait_at_rest(
-    int fd, struct epoll_event *events, int count, long from, long size) {
-  call(SYS_madvise, from, size, MADV_DONTNEED, 0, 0, 0);
-  return (int)call(SYS_epoll_pwait, fd, (long)events, count, -1, 0, sizeof(uint64_t));
-}
-
-int clinux_epoll_wait_at_rest(int fd, struct epoll_event *events, int count) {
+static long rest(const struct wait *wait) {
   // Of the linker's making: all between them is mapped from the file and never written.
   extern const char __executable_start[], etext[];
   long from = (long)__executable_start & -(long)page;
   madvise((void *)((uintptr_t)wait_at_rest & -(uintptr_t)page), page, MADV_RANDOM);
-  return wait_at_rest(fd, events, count, from, ((long)etext & -(long)page) - from);
+  return wait_at_rest(wait, from, ((long)etext & -(long)page) - from);
 }
 
 #else
 
-int clinux_epoll_wait_at_rest(int fd, struct epoll_event *events, int count) {
-  return epoll_wait(fd, events, count, -1);
+static long rest(const struct wait *wait) {
+  return bare_call(wait->number, wait->a, wait->b, wait->c, wait->d, wait->e, wait->f);
 }
 
 #endif
+
+static long wait_now(const struct wait *wait, bool at_rest) {
+  if (at_rest) return rest(wait);
+  return bare_call(wait->number, wait->a, wait->b, wait->c, wait->d, wait->e, wait->f);
+}
+
+int clinux_epoll_wait(int fd, struct epoll_event *events, int count, int milliseconds, bool at_rest) {
+  struct wait wait = {SYS_epoll_pwait, fd, (long)events, count, milliseconds, 0, sizeof(uint64_t)};
+  return (int)wait_now(&wait, at_rest);
+}
+
+bool clinux_wait_for_signal(uint64_t mask, int64_t nanoseconds, bool at_rest, struct clinux_signal *signal) {
+  struct timespec limit = {nanoseconds / 1000000000, nanoseconds % 1000000000};
+  siginfo_t info;
+  struct wait wait = {
+      SYS_rt_sigtimedwait, (long)&mask, (long)&info, nanoseconds < 0 ? 0 : (long)&limit, sizeof mask, 0, 0};
+  if (wait_now(&wait, at_rest) <= 0) return false;
+  signal->number = info.si_signo;
+  signal->code = info.si_code;
+  signal->sender = info.si_pid;
+  return true;
+}

@@ -7,16 +7,6 @@ public enum NetworkNamespace {
   /// process leaves behind. Told by a sysctl that exists there alone (net/ipv4/sysctl_net_ipv4.c, ipv4_table).
   public static var isHosts: Bool { File.exists(CString("/proc/sys/net/ipv4/tcp_mem")) }
 
-  /// Whether there may be TCP sockets in it that are more than a TIME_WAIT: those that listen or are connected, with
-  /// a process or without. Two counters of /proc/net/sockstat and sockstat6, and so a tenth of what it costs to
-  /// have the kernel walk an empty table.
-  public static var mayHaveConnections: Bool {
-    guard let four = try? File.read(CString("/proc/net/sockstat"), limit: 1024) else { return true }
-    // Not there where the kernel has no IPv6.
-    let six = try? File.read(CString("/proc/net/sockstat6"), limit: 1024)
-    return !(four.holds("TCP: inuse 0 ") && six?.holds("TCP6: inuse 0\n") ?? true)
-  }
-
   /// The inode of a process's, /proc/PID/ns/net, namespaces(7); 0 where we may not know. Equal for two
   /// processes in the same one.
   @inline(never)

@@ -10,6 +10,13 @@ public struct EventPoll {
     public let isReadable: Bool
     /// Room to write.
     public let isWritable: Bool
+
+    init(_ event: epoll_event) {
+      token = event.data.u64
+      isReadable =
+        event.events & (CLINUX_EPOLLIN.rawValue | CLINUX_EPOLLHUP.rawValue | CLINUX_EPOLLERR.rawValue) != 0
+      isWritable = event.events & CLINUX_EPOLLOUT.rawValue != 0
+    }
   }
 
   private let descriptor: FileDescriptor
@@ -48,25 +55,26 @@ public struct EventPoll {
     try checked(epoll_ctl(descriptor.rawValue, operation, file.rawValue, &event))
   }
 
-  /// Waits, for ever or (`block` false) not at all, and hands over what is ready, up to 16 at once. A
-  /// signal that interrupts the wait (SIGCONT after a stop) counts as nothing ready. At rest: the wait is likely to be
-  /// long, and the memory for the program's own code is given back for as long as it takes.
-  public func wait(block: Bool, atRest: Bool = false, _ handle: (Event) -> Void) {
+  /// Waits, without an end or for a time, in whole milliseconds and never less than it, and hands over what is ready,
+  /// up to 16 at once. A signal that interrupts the wait (SIGCONT after a stop) counts as nothing ready. At rest: as
+  /// ``Waiter`` has it.
+  func wait(for time: Duration?, atRest: Bool = false, _ handle: (UnsafeMutableBufferPointer<epoll_event>) -> Void)
+  {
+    let milliseconds = time.map { Int32(clamping: ($0.inNanoseconds &+ 999_999) / 1_000_000) } ?? -1
     withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: 16) { events in
-      let count =
-        block && atRest
-        ? clinux_epoll_wait_at_rest(descriptor.rawValue, events.baseAddress, 16)
-        : epoll_wait(descriptor.rawValue, events.baseAddress, 16, block ? -1 : 0)
-      guard count > 0 else { return }
-      for event in events.prefix(Int(count)) {
-        let bits = event.events
-        handle(
-          Event(
-            token: event.data.u64,
-            isReadable: bits & (CLINUX_EPOLLIN.rawValue | CLINUX_EPOLLHUP.rawValue | CLINUX_EPOLLERR.rawValue)
-              != 0,
-            isWritable: bits & CLINUX_EPOLLOUT.rawValue != 0))
-      }
+      let count = clinux_epoll_wait(
+        descriptor.rawValue, events.baseAddress, 16, milliseconds, atRest && time == nil)
+      if count > 0 { handle(UnsafeMutableBufferPointer(rebasing: events[..<min(Int(count), 16)])) }
     }
   }
+
+  /// The same; hands over one after the other.
+  public func wait(for time: Duration?, _ handle: (Event) -> Void) {
+    wait(for: time) { events in
+      for event in events { handle(Event(event)) }
+    }
+  }
+
+  /// Closes it.
+  func close() { descriptor.close() }
 }

@@ -1,15 +1,15 @@
 import CLinux
 
-/// A program being started: fork(2), execvp(3), and word of how that went.
+/// A program being started: a new process, execvp(3) in it, and word of how that went.
 ///
-/// The word comes through a pipe that closes on exec: its end means that the program runs, an error number
-/// that it does not. So a program that itself exits with 127 is never taken for one that is not there, and a
-/// file system that keeps execve(2) waiting does not keep us waiting: the pipe is one more thing to wait on.
+/// The word is kept apart from the exit code, so that a program that itself exits with 127 is never taken for one that
+/// is not there. Nobody waits for it: a file system may keep execve(2) waiting, and a program that does not run is a
+/// child that ends.
 public struct Launch {
   /// The child.
   public let process: ProcessID
-  /// Readable when ``outcome()`` can be asked.
-  public let report: FileDescriptor
+  /// What the word is asked by; its own descriptor, where it is one.
+  private let report: Int32
 
   /// What the child gets beside its arguments.
   public struct Settings {
@@ -47,12 +47,11 @@ public struct Launch {
     case ours
   }
 
-  /// Forks. `arguments` is an argv: pointers to C strings, the last one nil, the first one the program, looked
-  /// up in PATH where it has no slash.
+  /// Makes the process. `arguments` is an argv: pointers to C strings, the last one nil, the first one the program,
+  /// looked up in PATH where it has no slash. Those of the first launch must stay as they are.
   public init(_ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>, _ settings: Settings)
     throws(Errno)
   {
-    let pipe = try FileDescriptor.pipe()
     var launch = clinux_launch()
     launch.argv = UnsafePointer(arguments)
     launch.signal_mask = settings.signalMask.rawValue
@@ -62,30 +61,22 @@ public struct Launch {
     launch.new_group = settings.placement == .group
     launch.take_terminal = settings.placement == .sessionWithTerminal
     launch.terminal = settings.terminal?.rawValue ?? -1
-    launch.report = pipe.write.rawValue
-    let pid: pid_t
-    do throws(Errno) {
-      pid = try checked(clinux_launch(&launch))
-    } catch {
-      pipe.read.close()
-      pipe.write.close()
-      throw error
-    }
-    pipe.write.close()
+    var report: Int32 = -1
+    let pid = try checked(clinux_launch(&launch, &report))
     // In both processes, since either may need the group first, as shells do.
     if launch.new_group { _ = setpgid(pid, pid) }
     process = ProcessID(pid)
-    report = pipe.read
+    self.report = report
   }
 
-  /// nil when the program runs, else why it could not be executed. Waits until that is known, so ask when
-  /// ``report`` is readable; closes it.
-  public func outcome() -> Errno? {
-    defer { report.close() }
-    var number: Int32 = 0
-    let count = withUnsafeMutableBytes(of: &number) { (try? report.read(into: $0)) ?? 0 }
-    return count == MemoryLayout<Int32>.size ? Errno(number) : nil
+  /// Why it could not be executed; nil when it ran. For a child that has ended.
+  public func error() -> Errno? {
+    let number = clinux_launch_error(report)
+    return number > 0 ? Errno(number) : nil
   }
+
+  /// Lets go of what the word is asked by.
+  public func close() { if report >= 0 { FileDescriptor(report).close() } }
 }
 
 /// The process attributes that an init has or sets for itself.
@@ -110,6 +101,9 @@ public enum ProcessControl {
   /// Gives SIGCHLD its default action (ignored, it would have the kernel reap children unseen); true when it
   /// was ignored.
   public static func watchChildren() -> Bool { clinux_default_action(SIGCHLD) == 1 }
+
+  /// Ends this process, at once; the corresponding C function is `_exit`.
+  public static func exit(_ code: UInt8) -> Never { _exit(Int32(code)) }
 
   /// Suspends this process as SIGSTOP does; comes back at SIGCONT.
   public static func suspend() { _ = kill(getpid(), SIGSTOP) }

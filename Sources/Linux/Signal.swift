@@ -141,6 +141,11 @@ public struct SignalSet: Equatable, Sendable {
   /// Whether the signal is in it.
   public func contains(_ signal: Signal) -> Bool { rawValue & (1 << UInt64(signal.rawValue - 1)) != 0 }
 
+  /// Every signal but one.
+  public static func allBut(_ signal: Signal) -> SignalSet {
+    SignalSet(rawValue: ~(1 << UInt64(signal.rawValue - 1)))
+  }
+
   /// Puts the signal in.
   public mutating func insert(_ signal: Signal) { rawValue |= 1 << UInt64(signal.rawValue - 1) }
 
@@ -162,16 +167,29 @@ public struct ArrivedSignal {
   public let sentByProcess: Bool
   /// The sender, 0 where it is in another pid namespace or the kernel.
   public let sender: ProcessID
+
+  /// The one that the kernel tells of. SI_USER is 0, SI_QUEUE and SI_TKILL are below; the kernel's own codes are above.
+  init?(number: Int32, code: Int32, sender: pid_t) {
+    guard let signal = Signal(number) else { return nil }
+    self.signal = signal
+    sentByProcess = code <= 0
+    self.sender = ProcessID(sender)
+  }
 }
 
-/// All signals as a file that becomes readable when one is pending: signalfd(2).
+/// Signals as a file that becomes readable when one is pending: signalfd(2).
 public struct SignalDescriptor {
   /// Readable while a signal is pending.
   public let descriptor: FileDescriptor
 
-  /// The descriptor for all signals; they must be blocked.
-  public init() throws(Errno) {
-    descriptor = FileDescriptor(try checked(clinux_signalfd(SignalSet.all.rawValue)))
+  /// The descriptor for these signals; they must be blocked.
+  public init(_ signals: SignalSet = .all) throws(Errno) {
+    descriptor = FileDescriptor(try checked(clinux_signalfd(signals.rawValue)))
+  }
+
+  /// Changes the set that it tells of; others stay pending.
+  func set(_ signals: SignalSet) throws(Errno) {
+    try checked(clinux_signalfd_set(descriptor.rawValue, signals.rawValue))
   }
 
   /// Hands over what is pending, the lowest number first, some hundred at most. A read that is not filled was
@@ -182,12 +200,12 @@ public struct SignalDescriptor {
       for _ in 0..<32 {
         let count = (try? descriptor.read(into: UnsafeMutableRawBufferPointer(pending))) ?? 0
         for info in pending.prefix(max(count, 0) / size) {
-          guard let number = Int32(exactly: info.ssi_signo), let signal = Signal(number) else { continue }
-          // SI_USER is 0, SI_QUEUE and SI_TKILL are below; the kernel's own codes are above.
-          handle(
-            ArrivedSignal(
-              signal: signal, sentByProcess: info.ssi_code <= 0,
-              sender: ProcessID(pid_t(truncatingIfNeeded: info.ssi_pid))))
+          if let arrived = ArrivedSignal(
+            number: Int32(truncatingIfNeeded: info.ssi_signo), code: info.ssi_code,
+            sender: pid_t(truncatingIfNeeded: info.ssi_pid))
+          {
+            handle(arrived)
+          }
         }
         if count < size * pending.count { return }
       }

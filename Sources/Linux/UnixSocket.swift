@@ -190,7 +190,7 @@ public struct Peer {
     // Pinned where the kernel can, so that the number cannot become another's while it is looked at.
     let pin = clinux_peer_pidfd(socket.descriptor.rawValue)
     defer { if pin >= 0 { close(pin) } }
-    guard let theirs = MountNamespace.root(of: process), let ours = MountNamespace.root(of: .own),
+    guard let theirs = try? MountNamespace.root(of: process), let ours = try? MountNamespace.root(of: .own),
       theirs == ours, alsoHolds()
     else { return false }
     // What was read was read of this process only if it still is there. Where the call is refused or not known (a
@@ -212,9 +212,13 @@ public struct Peer {
 /// The mount namespace of a process, told by its root mount, mount_namespaces(7).
 public enum MountNamespace {
   /// The id of the root mount: the first field of the first line of /proc/PID/mountinfo, which everybody may
-  /// read; equal for all processes of a container and different in every other. nil where there is no /proc.
-  public static func root(of process: ProcessID) -> UInt64? {
-    File.contents("/proc/\(process)/mountinfo", limit: 64).flatMap { root(in: $0) }
+  /// read; equal for all processes of a container and different in every other. Where there is no /proc, that is
+  /// ``Errno/noSuchFile``.
+  public static func root(of process: ProcessID) throws(Errno) -> UInt64 {
+    let path: Text = "/proc/\(process)/mountinfo"
+    let beginning = try path.bytes.withCString { (path) throws(Errno) in try File.read(path, limit: 64) }
+    guard let root = root(in: beginning) else { throw .protocolError }
+    return root
   }
 
   /// The same, of the beginning of that file.

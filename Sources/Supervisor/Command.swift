@@ -23,14 +23,17 @@ struct Command {
     process = launch.process
   }
 
-  /// Why it could not be executed; nil when it ran. Ask when it has been reaped.
-  func outcome() -> Errno? { launch.outcome() }
+  /// Why it could not be executed; nil when it ran. Asked once, when it has been reaped.
+  func outcome() -> Errno? {
+    defer { launch.close() }
+    return launch.error()
+  }
 }
 
 extension Command {
   /// Kills it, and all that it started in its session's first group. It is reaped later, like any orphan.
   func kill() {
-    launch.report.close()
+    launch.close()
     if (try? process.sendToGroup(.kill)) == nil { try? process.send(.kill) }
   }
 }

@@ -53,16 +53,16 @@ final class Places {
   /// Until when nobody is taken in; nil while they are.
   var pausedUntil: Duration?
   private let kind: Token.Kind
-  private let poll: EventPoll
+  private let waiter: Waiter
 
   /// How long nobody is taken in when no descriptor is left: they wait in the backlog.
   static var pause: Duration { .milliseconds(100) }
 
   /// So many free places; in the loop their connections are of this kind.
-  init(_ count: Int, _ kind: Token.Kind, poll: EventPoll) {
+  init(_ count: Int, _ kind: Token.Kind, waiter: Waiter) {
     taken = [Connection?](repeating: nil, count: count)
     self.kind = kind
-    self.poll = poll
+    self.waiter = waiter
   }
 
   /// All places, or none where none is taken. (Their number is not a constant to the compiler, which would write a loop over them out.)
@@ -106,7 +106,7 @@ final class Places {
   func follow(_ place: Int) {
     guard let connection = self[place], !connection.isFollowed else { return }
     do throws(Errno) {
-      try poll.add(connection.descriptor, token: Token(kind, place).rawValue)
+      try waiter.add(connection.descriptor, token: Token(kind, place).rawValue)
       connection.isFollowed = true
     } catch {
       close(place)
@@ -138,7 +138,7 @@ final class Places {
   @inline(never)
   func release(_ place: Int) -> Connection? {
     guard let connection = self[place] else { return nil }
-    if connection.isFollowed { poll.remove(connection.descriptor) }
+    if connection.isFollowed { waiter.remove(connection.descriptor) }
     taken[place] = nil
     count -= 1
     return connection

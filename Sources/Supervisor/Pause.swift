@@ -9,19 +9,20 @@ public enum Pause {
     _ = ProcessControl.watchChildren()
     do throws(Errno) {
       if ProcessID.own.rawValue != 1 { try ProcessControl.becomeSubreaper() }
-      let signals = try SignalDescriptor()
       manners.letGo()
-      let poll = try EventPoll()
-      try poll.add(signals.descriptor, token: 0)
-      while true {
-        poll.wait(block: true) { _ in }
-        var isTold = false
-        signals.take { arrived in
+      let waiter = Waiter()
+      var isTold = false
+      // What comes mostly does not come alone.
+      var isFirst = true
+      while !isTold {
+        waiter.wait(during: nil, atRest: isFirst) { wakeup in
+          guard case .signal(let arrived) = wakeup else { return }
           if arrived.signal == .terminate || arrived.signal == .interrupt { isTold = true }
           if arrived.signal == .child { reap() }
         }
-        if isTold { return 0 }
+        isFirst = false
       }
+      return 0
     } catch {
       try? Text("ebb: cannot pause: \(error)\n").write(to: .standardError)
       return 1

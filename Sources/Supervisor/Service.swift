@@ -51,13 +51,10 @@ final class Service {
     self.launch = launch
   }
 
-  /// Readable when ``takeLaunchOutcome()`` can be asked; nil once it has been.
-  var launchReport: FileDescriptor? { launch?.report }
-
-  /// Why it could not be executed; nil when it runs.
-  func takeLaunchOutcome() -> Errno? {
-    defer { launch = nil }
-    return launch?.outcome()
+  /// Why it could not be executed; nil when it ran. Once, when it has ended.
+  func launchError() -> Errno? {
+    defer { launch?.close() }
+    return launch?.error()
   }
 
   /// Sends it a signal, or its whole group where the user wants that.

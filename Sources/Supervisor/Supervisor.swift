@@ -13,9 +13,7 @@ public final class Supervisor {
   let signalMask: SignalSet
   let ignoresChildSignal: Bool
 
-  let signals: SignalDescriptor
-  let timer: TimerDescriptor
-  let poll: EventPoll
+  let waiter = Waiter()
   let journal: Journal
   let sockets: SocketWatch
   let service: Service
@@ -24,17 +22,18 @@ public final class Supervisor {
   let http: HTTPServer
   let readiness: Readiness
 
-  // What one turn of the loop leaves to the next.
+  /// The time of this turn of the loop; nil while it has not been asked for.
+  private var turn: Duration?
+  // What one turn leaves to the next.
   var moreChildren = false
   var moreNotices = false
-  /// The service was launched, or a question answered, since the last rest.
-  private var hasAnswered = false
-  /// The service runs since this turn.
-  var hasLaunched = false
+  /// From when on a wait without an end is a rest; nil where what the last one gave back is not in use again.
+  private var restsFrom: Duration?
+  var orphans = OrphanStorm()
   var httpIsPaused = false
   var exitCode: UInt8?
-  private var armed: Duration?
-  /// What has happened and the machine has not been told yet; the first one is being told.
+  /// The machine is being told something; what happens meanwhile comes afterwards, in order.
+  var isTelling = false
   var events: [Event] = []
   var toldPhase = Phase.starting
   var phaseSince: Duration
@@ -65,18 +64,16 @@ public final class Supervisor {
   var lastStatusLook: StatusLook?
   var lifecycle: Lifecycle
 
-  /// Runs a service and gives back the code to exit with.
+  /// Runs a service, and exits with its code; comes back, with a code to exit with, only where it cannot begin.
   public static func run(_ configuration: Configuration) -> UInt8 {
     let signalMask = SignalSet.blockAll()
     let ignoresChildSignal = ProcessControl.watchChildren()
     let journal = Journal(format: configuration.logFormat, verbosity: configuration.verbosity)
     do throws(Errno) {
       try configuration.prepareItself(journal)
-      let supervisor = Supervisor(
-        configuration, journal, signalMask, ignoresChildSignal, try SignalDescriptor(), try TimerDescriptor(),
-        try EventPoll())
+      let supervisor = Supervisor(configuration, journal, signalMask, ignoresChildSignal)
       try supervisor.launch()
-      return supervisor.loop()
+      supervisor.loop()
     } catch {
       var facts = Facts()
       facts.add("exit", 125)
@@ -87,20 +84,17 @@ public final class Supervisor {
   }
 
   private init(
-    _ configuration: Configuration, _ journal: Journal, _ signalMask: SignalSet, _ ignoresChildSignal: Bool,
-    _ signals: SignalDescriptor, _ timer: TimerDescriptor, _ poll: EventPoll
+    _ configuration: Configuration, _ journal: Journal, _ signalMask: SignalSet, _ ignoresChildSignal: Bool
   ) {
     self.configuration = configuration
     self.journal = journal
     self.signalMask = signalMask
     self.ignoresChildSignal = ignoresChildSignal
-    self.signals = signals
-    self.timer = timer
-    self.poll = poll
-    control = ControlServer(poll: poll)
-    http = HTTPServer(poll: poll)
+    control = ControlServer(waiter: waiter)
+    http = HTTPServer(waiter: waiter)
     service = Service(configuration)
     phaseSince = started
+    turn = started
     readiness = Readiness(configuration.readyWhen)
     sockets = SocketWatch(given: configuration.ports, ignoring: configuration.ignoredPeers)
     var plan = Plan()
@@ -113,17 +107,15 @@ public final class Supervisor {
   /// Starts the service, and opens what is asked about it.
   @inline(never)
   private func launch() throws(Errno) {
-    try poll.add(signals.descriptor, token: Token(.signals).rawValue)
-    try poll.add(timer.descriptor, token: Token(.timer).rawValue)
     if configuration.manners.hasStop { sockets.noteListenersBefore() }
     let notifySocket = try readiness.openNotifySocket()
     try service.launch(configuration, signalMask: signalMask, ignoresChildSignal: ignoresChildSignal)
     configuration.manners.letGo()
-    if let report = service.launchReport { try poll.add(report, token: Token(.launch).rawValue) }
-    if let notifySocket { try poll.add(notifySocket, token: Token(.notify).rawValue) }
+    restsFrom = started + Supervisor.settling
+    if let notifySocket { try waiter.add(notifySocket, token: Token(.notify).rawValue) }
     if configuration.manners.hasStop {
       if journal.writes(.phases) { readiness.nextLook = started }
-    } else {
+    } else if journal.writes(.phases) {
       var facts = Facts()
       facts.add("pid", service.process.rawValue)
       journal.write(
@@ -135,55 +127,80 @@ public final class Supervisor {
 
   // MARK: - The loop
 
+  /// How long after the launch nothing is given back yet: a short life needs it again at once.
+  private static var settling: Duration { .milliseconds(100) }
+
   @inline(never)
-  private func loop() -> UInt8 {
+  private func loop() -> Never {
     while true {
       if let exitCode {
         service.returnTerminal()
         closeControl()
-        return exitCode
+        // What ebb has is the kernel's to take back: it is quicker.
+        ProcessControl.exit(exitCode)
       }
-      // What the launch or somebody's question took is not needed to wait; a signal mostly comes with others.
-      let atRest = hasAnswered && armed == nil
-      if atRest { hasAnswered = false }
-      hasLaunched = false
-      poll.wait(block: !moreChildren && !moreNotices, atRest: atRest) { take(Token(rawValue: $0.token)) }
-      if moreChildren {
-        // What a process said before it ended is heard while it can still be told who it was.
-        takeNotifications()
-        reap()
+      var moment = nextMoment
+      if let due = moment, due <= now {
+        takeTicks()
+        if exitCode != nil { continue }
+        moment = nextMoment
       }
+      var atRest = false
+      if moreChildren || moreNotices {
+        moment = .zero
+      } else if moment == nil, let from = restsFrom {
+        // What the launch or somebody's question took is not needed to wait; a signal mostly comes with others.
+        if from <= now {
+          restsFrom = nil
+          atRest = true
+        } else {
+          moment = from
+        }
+      }
+      let time = moment.map { $0 == .zero ? $0 : max(.zero, $0 - now) }
+      turn = nil
+      waiter.wait(for: orphans.awaited, during: time, atRest: atRest) { wakeup in
+        switch wakeup {
+        case .signal(let arrived): take(arrived)
+        case .descriptor(let event): take(Token(rawValue: event.token))
+        }
+      }
+      if moreChildren { reap() }
       if moreNotices { takeNotices() }
-      takeTicks()
-      setTimer()
+      listenAsThereIsRoom()
+      noteTrafficIfDue()
     }
+  }
+
+  /// When there is something to do though nothing happens; nil where there is no such moment.
+  @inline(never)
+  private var nextMoment: Duration? {
+    var first = lifecycle.wake
+    first = first.sooner(readiness.deadline)
+    first = first.sooner(orphans.pausedUntil)
+    if configuration.manners.hasStop {
+      first = first.sooner(control.places.deadline)
+      first = first.sooner(http.places.deadline)
+    }
+    return first
   }
 
   /// Takes what a descriptor is ready for.
   @inline(never)
   private func take(_ token: Token) {
     switch token.kind {
-    case .signals: break
-    case .timer:
-      timer.acknowledge()
-      armed = nil
-    case .launch:
-      takeLaunchOutcome()
-      hasAnswered = true
     case .notices: moreNotices = true
     case .notify: takeNotifications()
     case .probe: advanceProbe(token.index)
     case .controlListener: acceptControl()
     case .control:
       readControl(token.index)
-      hasAnswered = true
+      restsFrom = .zero
     case .httpListener: acceptHTTP(token.index)
     case .http:
       advanceHTTP(token.index)
-      hasAnswered = true
+      restsFrom = .zero
     }
-    // Signals come first, whatever else there is to do.
-    takeSignals()
   }
 
   /// Sends the machine its ticks as they fall due, and ends what has taken too long.
@@ -195,14 +212,15 @@ public final class Supervisor {
       handle(.tick)
     }
     let now = now
+    if orphans.isDue(at: now) { reap() }
     control.tick(at: now)
     http.tick(at: now)
-    listenAsThereIsRoom()
     takeReadinessTick()
-    // The turn of the launch has nothing to count yet, and is one that somebody waits for.
-    guard configuration.manners.hasStop && exitCode == nil && !lifecycle.isAsked && !hasLaunched else {
-      return
-    }
+  }
+
+  /// While ebb is awake, and the service serves: how many connections come.
+  private func noteTrafficIfDue() {
+    guard configuration.manners.hasStop && exitCode == nil && !lifecycle.isAsked else { return }
     if history.wantsSample(at: now) { noteTraffic() }
   }
 
@@ -212,24 +230,20 @@ public final class Supervisor {
     if let count = AcceptedConnections.count { history.note(count, at: now) }
   }
 
+  /// When this turn of the loop began, or, where it has taken long since, after that.
   @inline(never)
-  private func setTimer() {
-    let next = sooner(
-      sooner(lifecycle.wake, readiness.deadline), sooner(control.places.deadline, http.places.deadline))
-    if next != armed {
-      timer.set(to: next)
-      armed = next
-    }
+  var now: Duration {
+    if let turn { return turn }
+    return clock
   }
 
+  /// The time by the clock, which is the turn's from here on.
   @inline(never)
-  private func sooner(_ one: Duration?, _ other: Duration?) -> Duration? {
-    guard let one, let other else { return one ?? other }
-    return min(one, other)
+  var clock: Duration {
+    let time = MonotonicClock.now
+    turn = time
+    return time
   }
-
-  @inline(never)
-  var now: Duration { MonotonicClock.now }
 
   // MARK: - The log
 
@@ -247,10 +261,19 @@ public final class Supervisor {
   func isHeard(_ level: Verbosity) -> Bool { journal.writes(level) || control.hasDrains }
 }
 
+extension Duration? {
+  /// The first of two moments, as far as there are any.
+  fileprivate func sooner(_ other: Duration?) -> Duration? {
+    guard let other else { return self }
+    guard let self else { return other }
+    return Swift.min(self, other)
+  }
+}
+
 /// What a descriptor in the loop is: a kind, and which of that kind.
 struct Token {
   enum Kind: UInt32 {
-    case signals, timer, launch, notices, notify, probe, controlListener, control, httpListener, http
+    case notices, notify, probe, controlListener, control, httpListener, http
   }
 
   let rawValue: UInt64
@@ -261,7 +284,7 @@ struct Token {
 
   init(rawValue: UInt64) { self.rawValue = rawValue }
 
-  var kind: Kind { Kind(rawValue: UInt32(truncatingIfNeeded: rawValue >> 32)) ?? .signals }
+  var kind: Kind { Kind(rawValue: UInt32(truncatingIfNeeded: rawValue >> 32)) ?? .notices }
   var index: Int { Int(UInt32(truncatingIfNeeded: rawValue)) }
 }
 

@@ -8,11 +8,12 @@ extension Supervisor {
   /// that finds something, a command that cannot be started) is told afterwards, in order.
   @inline(never)
   func handle(_ event: Event) {
-    events.append(event)
-    if events.count > 1 { return }
+    if isTelling { return events.append(event) }
+    isTelling = true
+    var event = event
     var told = 0
-    while told < events.count {
-      let actions = lifecycle.handle(events[told], at: now)
+    while true {
+      let actions = lifecycle.handle(event, at: event.hasMoment ? now : phaseSince)
       if let first = actions.first { perform(first) }
       if let second = actions.second { perform(second) }
       if lifecycle.phase != toldPhase {
@@ -21,9 +22,12 @@ extension Supervisor {
         if lifecycle.phase == .drained { sayDrained() }
         answerDrains()
       }
+      if told == events.count { break }
+      event = events[told]
       told += 1
     }
-    events.removeAll(keepingCapacity: true)
+    if told > 0 { events.removeAll(keepingCapacity: true) }
+    isTelling = false
   }
 
   @inline(never)
@@ -88,7 +92,7 @@ extension Supervisor {
     counters.drains += 1
     readiness.nextLook = nil
     sockets.listenForDeaths()
-    if let notices = sockets.notices { try? poll.add(notices.descriptor, token: Token(.notices).rawValue) }
+    if let notices = sockets.notices { try? waiter.add(notices.descriptor, token: Token(.notices).rawValue) }
     if lifecycle.quiet != nil { sockets.beginArrivals(at: now) }
     startDrainCommand()
     guard isHeard(.phases) else { return }
@@ -136,7 +140,7 @@ extension Supervisor {
   /// Looks at what the machine is waiting for. A table that cannot be read holds nothing off.
   @inline(never)
   func look() {
-    let began = now
+    let began = clock
     if lifecycle.phase == .lingering {
       let isFirst = lastLinger == nil
       let look = sockets.lookAtLingering()
@@ -197,7 +201,7 @@ extension Supervisor {
 
   /// A look may take a tenth of the time between two: with 100,000 sockets it takes longer.
   func pace(since began: Duration) {
-    let end = now
+    let end = clock
     let rest = (end - began) * 10
     lifecycle.plan.lookInterval = max(.milliseconds(20), rest)
     nextUnaskedLook = end + rest

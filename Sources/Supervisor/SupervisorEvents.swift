@@ -4,12 +4,6 @@ import Linux
 
 // What happens: signals, children, the launch, notices of the kernel. Each becomes an event of the machine.
 extension Supervisor {
-  func takeSignals() {
-    // The kernel merges the standard ones and limits the others (RLIMIT_SIGPENDING), but a flood must not
-    // keep us from everything else: the rest comes with the next turn.
-    signals.take { take($0) }
-  }
-
   @inline(never)
   func take(_ arrived: ArrivedSignal) {
     let signal = arrived.signal
@@ -65,7 +59,11 @@ extension Supervisor {
   @inline(never)
   func reap() {
     moreChildren = false
+    // What a process said before it ended is heard while it can still be told who it was.
+    takeNotifications()
     sendLastSignal()
+    let before = counters.childrenReaped
+    defer { orphans.note(Int(truncatingIfNeeded: counters.childrenReaped &- before), at: now) }
     var ended: UInt8?
     for _ in 0..<256 {
       switch ChildChange.next() {
@@ -108,8 +106,9 @@ extension Supervisor {
 
   @inline(never)
   private func noteEnd(_ code: UInt8) {
-    // With no stop of ebb's own the time is given: none.
-    lifecycle.plan.lingerMax = configuration.lingerMax ?? Platform.lingerMax
+    // With no stop of ebb's own the time is given: none. Nor is there anything to wait for where there is no socket.
+    lifecycle.plan.lingerMax =
+      configuration.lingerMax ?? (lifecycle.isAsked || sockets.mayLinger ? Platform.lingerMax : .zero)
     handle(.ended(code))
   }
 
@@ -130,17 +129,23 @@ extension Supervisor {
       service.note(isStopped: false)
       return nil
     case .ended(let status):
-      takeLaunchOutcome()
+      takeLaunchError()
       service.noteReaped()
-      var text: Text = "stopped: pid \(service.process) \(status)"
-      if let sent = stopSent { text.append(" after ", now - sent, "") }
-      var facts = Facts()
-      facts.add("pid", service.process.rawValue)
-      facts.add("status", status.code)
-      facts.add("seconds", seconds: stopSent.map { now - $0 })
-      say(.phases, "stopped", text, facts)
-      return launchFailure ?? status.code
+      if let launchFailure { return launchFailure }
+      if isHeard(.phases) { sayStopped(status) }
+      return status.code
     }
+  }
+
+  @inline(never)
+  private func sayStopped(_ status: ExitStatus) {
+    var text: Text = "stopped: pid \(service.process) \(status)"
+    if let sent = stopSent { text.append(" after ", now - sent, "") }
+    var facts = Facts()
+    facts.add("pid", service.process.rawValue)
+    facts.add("status", status.code)
+    facts.add("seconds", seconds: stopSent.map { now - $0 })
+    say(.phases, "stopped", text, facts)
   }
 
   @inline(never)
@@ -157,14 +162,10 @@ extension Supervisor {
     handle(.drainCommandEnded)
   }
 
+  /// Says so, and ends, where the service could not be executed.
   @inline(never)
-  func takeLaunchOutcome() {
-    guard let report = service.launchReport else { return }
-    poll.remove(report)
-    guard let error = service.takeLaunchOutcome() else {
-      hasLaunched = true
-      return
-    }
+  private func takeLaunchError() {
+    guard let error = service.launchError() else { return }
     let failure = LaunchFailure(error, program: configuration.program)
     let code = configuration.manners.launchFailure.code(failure, error)
     var facts = Facts()

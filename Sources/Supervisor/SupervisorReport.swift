@@ -22,8 +22,8 @@ extension Supervisor {
     if let began = lifecycle.drainBegan { report.duration = now - began }
     report.losses = sockets.losses
     report.blindness = sockets.blindness
-    // With lingering off nothing was looked at. On the host's network the kernel goes on delivering.
-    report.left = lastLinger ?? (NetworkNamespace.isHosts ? nil : sockets.lookAtLeftovers())
+    // With lingering off nothing was looked at.
+    report.left = lastLinger ?? sockets.lookAtLeftovers()
     report.ports = portEnds()
     if lifecycle.isAsked {
       report.survivors = (try? ProcessTable.descendants(of: .own).count) ?? nil
@@ -69,8 +69,9 @@ extension Supervisor {
 
   /// The last lines get a moment more, where nobody reads them at once; the exit does not wait for them long.
   func flushJournal() {
-    let end = now + .milliseconds(100)
-    while journal.isWaiting && now < end {
+    if !journal.isWaiting { return }
+    let end = clock + .milliseconds(100)
+    while journal.isWaiting && clock < end {
       FileDescriptor.standardError.waitUntilWritable(for: .milliseconds(10))
       journal.flush()
     }

@@ -19,7 +19,7 @@ struct ControlClient {
   /// Connects, and sends a request.
   @inline(never)
   init(_ address: ControlAddress, _ request: ControlRequest, limit: Duration) throws(Failure) {
-    guard let name = address.name else {
+    guard let name = (try? address.name()) ?? nil else {
       throw .nobody("no supervisor to ask: there is no /proc to make its name from, or --control is off")
     }
     do throws(Errno) {
@@ -39,7 +39,7 @@ struct ControlClient {
 
   /// Why a listener is not believed.
   private static func disbelief(_ peer: Peer?, _ name: [UInt8]) -> Text {
-    if MountNamespace.root(of: .own) == nil {
+    if (try? MountNamespace.root(of: .own)) == nil {
       return "whether the listener at \(name) is this container's ebb cannot be seen: there is no /proc"
     }
     if let peer, peer.process.rawValue > 0, peer.user != 0, peer.user != ProcessControl.effectiveUser,

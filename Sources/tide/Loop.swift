@@ -174,7 +174,7 @@ final class Loop {
   func run(_ handle: (Occurrence) -> Void) {
     while !isStopped {
       arm()
-      poll.wait(block: true) { event in
+      poll.wait(for: nil) { event in
         now = MonotonicClock.now
         let token = Token(rawValue: event.token)
         if token.source != Loop.ownSource {

@@ -70,7 +70,7 @@ struct Parsed {
       switch value {
       case let path as CString?: text = path.map { String(decoding: $0.bytes, as: UTF8.self) } ?? "nil"
       case let control as ControlAddress:
-        text = control.name.map { String(decoding: $0, as: UTF8.self) } ?? "off"
+        text = ((try? control.name()) ?? nil).map { String(decoding: $0, as: UTF8.self) } ?? "off"
       default: text = String(describing: value)
       }
       settings.append("\(name ?? ""): \(text)")

@@ -135,7 +135,7 @@ private func withFile<Result>(_ bytes: [UInt8], _ body: (CString) throws -> Resu
     try poll.add(timer.descriptor, token: 9)
     func tokens() -> [UInt64] {
       var tokens: [UInt64] = []
-      poll.wait(block: false) { tokens.append($0.token) }
+      poll.wait(for: .zero) { tokens.append($0.token) }
       return tokens
     }
     #expect(tokens() == [])

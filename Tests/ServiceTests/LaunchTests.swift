@@ -79,6 +79,32 @@ struct LaunchTests {
     }
   }
 
+  @Test func aScriptWithoutAFirstLineGetsAllOfItsArguments() throws {
+    let folder = try TemporaryFolder()
+    let script = try folder.write("a-script", "echo $#\n", executable: true)
+    let run = try Running.ebb(["--", script] + [String](repeating: "x", count: 20_000))
+    #expect(try run.finish() == .code(0))
+    #expect(run.output.text == "20000\n")
+  }
+
+  @Test(.requires(.root, .namespaces, .tool("mount")))
+  func aFileSystemThatKeepsTheLaunchWaitingKeepsEbbFromNothing() throws {
+    // One whose server never answers.
+    let folder = try TemporaryFolder()
+    let run = try Running.ebb(
+      ["--control", "off", "--", "\(folder.path)/program"], namespaces: [.mount],
+      prepare: """
+        exec 9<>/dev/fuse
+        mount -i -t fuse -o fd=9,rootmode=40000,user_id=0,group_id=0 hanging \(folder.path)
+        """)
+    // The child asks for the program's name, and waits.
+    try wait(until: "the launch hangs") {
+      run.processes().contains { $0.parent == run.pid && $0.state == "S" || $0.state == "D" }
+    }
+    try run.signal(SIGTERM)
+    #expect(try run.finish() == .code(143))
+  }
+
   @Test func aProgramsOwn127And126AreNotTakenForALaunchThatFailed() throws {
     for code in Int32(125)...127 {
       let run = try Running.ebb(["--", "sh", "-c", "exit \(code)"])

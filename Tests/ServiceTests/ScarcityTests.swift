@@ -81,26 +81,39 @@ struct ScarcityTests {
   }
 
   @Test(.requires(.tool("prlimit")))
-  func tooFewDescriptorsAre125AndALineSaysSo() throws {
+  func tooFewDescriptorsKeepNoServiceFromRunningAndALineSaysWhatIsOff() throws {
     // ebb itself is the service: a static program needs none of its own.
     let ebb = try Binary.ebb.path()
-    let three = try Running(["prlimit", "--nofile=3", "--", ebb, "--", ebb, "--version"])
-    #expect(try three.finish() == .code(125))
-    #expect(three.errors.text == "ebb: cannot start \(ebb): Too many open files\n")
-    var ran = 0
-    for limit in 4...24 {
-      let run = try Running(["prlimit", "--nofile=\(limit)", "--", ebb, "--", ebb, "--version"])
-      let exit = try run.finish()
-      if exit == .code(0) {
-        ran += 1
-        #expect(run.output.text.hasPrefix("ebb "))
+    var hadControl = 0
+    for limit in 3...16 {
+      let run = try Running(
+        ["prlimit", "--nofile=\(limit)", "--", ebb, "--control", "@\(UUID())", "--", ebb, "--version"])
+      #expect(try run.finish() == .code(0), "\(limit)")
+      #expect(run.output.text.hasPrefix("ebb "), "\(limit)")
+      if run.errors.text.isEmpty {
+        hadControl += 1
       } else {
-        #expect(exit == .code(125), "\(limit)")
-        #expect(run.output.text == "")
-        #expect(run.errors.lines == ["ebb: cannot start \(ebb): Too many open files"], "\(limit)")
+        #expect(run.errors.text.hasPrefix("ebb: control is off: @") && run.errors.lines.count == 1)
+        #expect(run.errors.text.hasSuffix(": Too many open files\n"), "\(limit): \(run.errors.text)")
       }
     }
-    #expect(ran > 5)
+    #expect(hadControl > 5 && hadControl < 14)
+  }
+
+  @Test(.requires(.tool("prlimit")))
+  func withNoDescriptorLeftSignalsAreForwardedAndTheExitCodeIsTheServices() throws {
+    // ebb itself is the service, a container's pause.
+    let ebb = try Binary.ebb.path()
+    let folder = try TemporaryFolder()
+    let pause = "\(folder.path)/catatonit"
+    try FileManager.default.createSymbolicLink(atPath: pause, withDestinationPath: ebb)
+    let run = try Running(["prlimit", "--nofile=3", "--", ebb, "--control", "off", "--", pause, "-P"])
+    try wait(until: "it pauses") { run.processes().contains { $0.parent == run.pid && $0.name == "catatonit" } }
+    try run.signal(SIGTERM)
+    #expect(try run.finish() == .code(0))
+    let missing = try Running(["prlimit", "--nofile=3", "--", ebb, "--control", "off", "--", "/nowhere"])
+    #expect(try missing.finish() == .code(127))
+    #expect(missing.errors.text == "ebb: /nowhere: not found\n")
   }
 
   @Test(.requires(.tool("prlimit")), arguments: 8...16)
@@ -227,7 +240,7 @@ struct ScarcityTests {
     // again.)
     let calls = trace.errors.lines.filter { $0.contains("(") && !$0.hasPrefix("strace:") }
     let isWait = { (call: String) in
-      call.hasPrefix("epoll_") || call.hasPrefix("restart_") || call.contains("EAGAIN")
+      call.hasPrefix("rt_sigtimedwait(") || call.hasPrefix("epoll_") || call.hasPrefix("restart_") || call.contains("EAGAIN")
         || call.hasPrefix("clock_gettime(CLOCK_MONOTONIC")
     }
     #expect(calls.count <= 5 && calls.allSatisfy(isWait), "\(calls)")

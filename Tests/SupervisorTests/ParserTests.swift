@@ -133,10 +133,10 @@ private func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
     for text in ["", "+", "+x", "? x", " +"] { #expect(ControlAnswer(bytes(text)) == nil) }
   }
 
-  @Test func `has an address that fits into a socket's name`() {
+  @Test func `has an address that fits into a socket's name`() throws {
     func address(_ text: String) -> ControlAddress? { bytes(text).withCString { ControlAddress($0) } }
-    #expect(address("off")?.name == nil)
-    #expect(address("auto")?.name?.hasPrefix("@ebb-") == true)
+    #expect(try address("off")?.name() == nil)
+    #expect(try address("auto")?.name()?.hasPrefix("@ebb-") == true)
     for text in ["", "@", "/", "name", "OFF", "@" + String(repeating: "x", count: 107)] {
       #expect(address(text) == nil, "\(text)")
     }

@@ -49,9 +49,9 @@ static inline char **clinux_environ(void) { return environ; }
 // Whether so much can be had, at once, with nothing taken from the reserve.
 bool clinux_memory_allows(size_t size);
 
-// epoll_wait(2) without an end, the program's own code unmapped meanwhile: what is run next comes back from the page
-// cache. Negative where nothing is ready.
-int clinux_epoll_wait_at_rest(int fd, struct epoll_event *events, int count);
+// epoll_wait(2) in milliseconds (-1: without an end). At rest: without an end, and with the program's own code unmapped
+// meanwhile; what is run next comes back from the page cache. Negative where nothing is ready.
+int clinux_epoll_wait(int fd, struct epoll_event *events, int count, int milliseconds, bool at_rest);
 
 // An environment variable for what is launched later, in the place of any of this name; -1 with errno. setenv(3)
 // without its book of what it has allocated.
@@ -87,6 +87,16 @@ const char *clinux_error_text(int error);
 // signals that the C library keeps for itself (32 to 34), which an init must forward like any other.
 int clinux_sigprocmask(int how, const uint64_t *set, uint64_t *old);
 int clinux_signalfd(uint64_t mask);
+// The next of these signals that is pending, which must be blocked, sigtimedwait(2): waits so many nanoseconds, -1
+// without an end, at rest or not; false where none came.
+struct clinux_signal {
+  int number;
+  int code;    // si_code: 0 and below where a process sent it
+  pid_t sender;
+};
+bool clinux_wait_for_signal(uint64_t mask, int64_t nanoseconds, bool at_rest, struct clinux_signal *signal);
+// Changes the set of a signalfd(2).
+int clinux_signalfd_set(int fd, uint64_t mask);
 // Takes these signals away where they are pending, sigtimedwait(2) without a wait; they must be blocked.
 void clinux_discard_pending(uint64_t mask);
 // Gives the signal its default action; 1 when it was ignored before, 0 when not, -1 with errno.
@@ -107,7 +117,9 @@ struct clinux_child {
 };
 int clinux_wait(idtype_t type, id_t id, struct clinux_child *child, int options);
 
-// fork(2) and execvp(3) with everything in between that only a child can do.
+// A new process and execvp(3), with everything in between that only a child can do. The first child reads `argv`
+// and the environment after the call has come back: what those point to must stay as it is. `report`: what the error is
+// asked by, a descriptor to be closed where it is not negative.
 struct clinux_launch {
   char *const *argv;
   uint64_t signal_mask;   // of the caller's caller: what the program starts with
@@ -117,9 +129,10 @@ struct clinux_launch {
   bool new_group;         // setpgid(2)
   bool take_terminal;     // descriptor 0, if it is a terminal that no session has, becomes the session's
   int terminal;           // descriptor of the controlling terminal to hand over, or -1
-  int report;             // close-on-exec pipe: errno is written to it when exec fails
 };
-pid_t clinux_launch(const struct clinux_launch *launch);
+pid_t clinux_launch(const struct clinux_launch *launch, int *report);
+// Why a child that has ended could not execute its program; 0 where it could.
+int clinux_launch_error(int report);
 
 // pipe2(2), close-on-exec.
 int clinux_pipe(int ends[2]);

@@ -22,18 +22,24 @@ public enum ControlAddress {
     }
   }
 
-  /// The name to bind or to connect to; nil where it is off, or cannot be made since there is no /proc.
+  /// Whether it is off.
+  public var isOff: Bool {
+    if case .off = self { return true }
+    return false
+  }
+
+  /// The name to bind or to connect to; nil where it is off. Cannot be made where there is no /proc: that is
+  /// ``Errno/noSuchFile``.
   ///
   /// The automatic one is abstract, so it needs no directory that can be written; and named after the mount
   /// namespace, so that all processes of a container make the same one, and no two containers that share a
   /// network namespace (which is what abstract names belong to) do.
-  public var name: [UInt8]? {
+  public func name() throws(Errno) -> [UInt8]? {
     switch self {
     case .off: return nil
     case .named(let name): return name.bytes
     case .automatic:
-      guard let root = MountNamespace.root(of: .own) else { return nil }
-      let name: Text = "@ebb-\(root)"
+      let name: Text = "@ebb-\(try MountNamespace.root(of: .own))"
       return name.bytes
     }
   }

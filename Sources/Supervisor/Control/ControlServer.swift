@@ -17,18 +17,23 @@ final class ControlServer {
   /// nil before it listens, and where control is off.
   private(set) var listener: UnixSocket?
   let places: Places
-  private let poll: EventPoll
+  private let waiter: Waiter
 
   /// A server without a name.
-  init(poll: EventPoll) {
-    self.poll = poll
-    places = Places(ControlServer.places, .control, poll: poll)
+  init(waiter: Waiter) {
+    self.waiter = waiter
+    places = Places(ControlServer.places, .control, waiter: waiter)
   }
 
   /// Listens under a name, and waits in the loop for who comes.
   func listen(on name: CString) throws(Errno) {
     let socket = try UnixSocket(listeningOn: name)
-    try poll.add(socket.descriptor, token: Token(.controlListener).rawValue)
+    do throws(Errno) {
+      try waiter.add(socket.descriptor, token: Token(.controlListener).rawValue)
+    } catch {
+      socket.descriptor.close()
+      throw error
+    }
     listener = socket
   }
 
@@ -52,7 +57,7 @@ final class ControlServer {
       socket = next
     } catch {
       // No descriptor is left. The listener would go on being readable, and wake us without end.
-      poll.remove(listener.descriptor)
+      waiter.remove(listener.descriptor)
       places.pausedUntil = now + Places.pause
       return .nobody
     }
@@ -132,7 +137,7 @@ final class ControlServer {
       if let deadline = places[place]?.deadline, deadline <= now { places.close(place) }
     }
     if let listener, let pausedUntil = places.pausedUntil, pausedUntil <= now {
-      let isBack = (try? poll.add(listener.descriptor, token: Token(.controlListener).rawValue)) != nil
+      let isBack = (try? waiter.add(listener.descriptor, token: Token(.controlListener).rawValue)) != nil
       places.pausedUntil = isBack ? nil : now + Places.pause
     }
   }

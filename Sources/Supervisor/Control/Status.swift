@@ -225,7 +225,7 @@ extension Supervisor {
     let family = try? ProcessTable.descendants(of: .own)
     sockets.findPorts(of: family)
     let ports = sockets.portTraffic()
-    let took = self.now - now
+    let took = clock - now
     let look = StatusLook(
       at: now, end: now + min(max(took * 10, .milliseconds(100)), .seconds(1)), process: service.process,
       name: ProcessTable.name(of: service.process),

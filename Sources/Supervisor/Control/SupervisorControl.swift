@@ -5,29 +5,32 @@ import Linux
 extension Supervisor {
   /// Opens the control socket. A service starts without it all the same: one line says so.
   func openControl() {
-    guard let name = configuration.control.name else {
-      if case .automatic = configuration.control {
-        journal.write(
-          .problems, "control",
-          "control is off: there is no /proc, by which it is known who asks (--http answers all the same)")
-      }
-      return
-    }
+    var name = CString("/proc").bytes
     do throws(Errno) {
+      guard let wanted = try configuration.control.name() else { return }
+      name = wanted
       try name.withCString { (name) throws(Errno) in try control.listen(on: name) }
+      sockets.ownSockets += 1
     } catch {
       var facts = Facts()
       facts.add("errno", error.rawValue)
-      journal.write(.problems, "control", "control is off: \(name): \(error)", facts)
+      var text: Text = "control is off: "
+      if case .automatic = configuration.control, error == .noSuchFile {
+        text.append("there is no /proc, by which it is known who asks (--http answers all the same)")
+      } else {
+        text.append(contentsOf: "\(name): \(error)")
+      }
+      journal.write(.problems, "control", text, facts)
     }
   }
 
   /// At the end: a path would be left behind.
   func closeControl() {
-    guard let listener = control.listener else { return }
+    // An abstract name goes with its socket, and the socket with ebb.
+    guard let listener = control.listener, case .named(let path) = configuration.control, path.hasPrefix("/")
+    else { return }
     listener.descriptor.close()
-    // An abstract name goes with its socket.
-    if case .named(let path) = configuration.control, path.hasPrefix("/") { File.remove(path) }
+    File.remove(path)
   }
 
   /// Takes the connections that wait, a bounded number at a time: the listener stays readable while there are

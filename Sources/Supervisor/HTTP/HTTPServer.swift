@@ -23,14 +23,14 @@ final class HTTPServer {
 
   private(set) var listeners: [Listener] = []
   let places: Places
-  private let poll: EventPoll
+  private let waiter: Waiter
   /// Connections wait that there is no place for.
   private var isFull = false
 
   /// A server without an address.
-  init(poll: EventPoll) {
-    self.poll = poll
-    places = Places(HTTPServer.places, .http, poll: poll)
+  init(waiter: Waiter) {
+    self.waiter = waiter
+    places = Places(HTTPServer.places, .http, waiter: waiter)
   }
 
   /// Whether it wants to hear of those who come.
@@ -40,7 +40,7 @@ final class HTTPServer {
   func listen(on address: ListenAddress, servesPages: Bool, servesDrain: Bool) throws(Errno) {
     let descriptor = try address.listen()
     do throws(Errno) {
-      try poll.add(descriptor, token: Token(.httpListener, listeners.count).rawValue)
+      try waiter.add(descriptor, token: Token(.httpListener, listeners.count).rawValue)
     } catch {
       descriptor.close()
       throw error
@@ -159,7 +159,7 @@ final class HTTPServer {
     }
     // While it is being sent, what the peer says is left to wait: it would wake us without end.
     if isSent == connection.waitsForRoom {
-      try? poll.modify(
+      try? waiter.modify(
         connection.descriptor, token: Token(.http, place).rawValue, readable: isSent, writable: !isSent)
       connection.waitsForRoom = !isSent
     }

@@ -41,9 +41,9 @@ extension Supervisor {
     for index in 0..<http.listeners.count {
       let listener = http.listeners[index]
       if httpIsPaused {
-        poll.remove(listener.descriptor)
+        waiter.remove(listener.descriptor)
       } else {
-        try? poll.add(listener.descriptor, token: Token(.httpListener, index).rawValue)
+        try? waiter.add(listener.descriptor, token: Token(.httpListener, index).rawValue)
       }
     }
   }

@@ -68,7 +68,7 @@ final class ProbeRecord {
     case .notify:
       if world.readiness.saysReady {
         result = .holds
-      } else if MountNamespace.root(of: .own) == nil {
+      } else if (try? MountNamespace.root(of: .own)) == nil {
         result = .fails("there is no /proc, by which it is known who says READY=1")
       } else {
         result = .fails("the service has not said READY=1")
@@ -184,7 +184,7 @@ final class ProbeRecord {
 
   @inline(never)
   private func finish(_ result: consuming ProbeResult, _ world: Supervisor) {
-    world.poll.remove(descriptor)
+    world.waiter.remove(descriptor)
     descriptor.close()
     stage = .none
     bytes = []

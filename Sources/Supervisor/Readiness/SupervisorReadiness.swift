@@ -101,9 +101,9 @@ extension Supervisor {
     let token = Token(.probe, (readiness.checks & 0xff_ffff) << 8 | index).rawValue
     if isNew {
       sockets.noteProbe(from: clinux_local_port(descriptor.rawValue))
-      try poll.add(descriptor, token: token, writable: true)
+      try waiter.add(descriptor, token: token, writable: true)
     } else {
-      try poll.modify(descriptor, token: token, writable: false)
+      try waiter.modify(descriptor, token: token, writable: false)
     }
   }
 

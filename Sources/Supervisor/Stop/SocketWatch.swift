@@ -28,6 +28,9 @@ final class SocketWatch {
   private(set) var notices: DeathNotices?
   private(set) var losses = Losses()
   private var excluded: [UInt16] = []
+  private let counters = SocketCounters()
+  /// How many sockets ebb itself has open for good.
+  var ownSockets = 0
   /// The cookies of the listeners that were found to be the service's.
   private var knownListeners: [UInt64] = []
   private var lastArrivals: (count: UInt64, at: Duration, rate: Rate?)?
@@ -84,7 +87,7 @@ final class SocketWatch {
   /// descriptors tell whose a listener is, one that was there before is not the service's.
   func noteListenersBefore() {
     // In a container's own network there is mostly nothing yet, and so nothing to ask for.
-    guard ports.origin == nil, NetworkNamespace.mayHaveConnections else { return }
+    guard ports.origin == nil, counters.mayHaveConnections() else { return }
     listenersBefore = cookies(listeners() ?? [])
   }
 
@@ -358,14 +361,20 @@ final class SocketWatch {
     arrivalWatch = nil
   }
 
-  /// The same look once, for the report, where nothing was lingered for: only at ports that are known.
-  func lookAtLeftovers() -> LingerLook? { ports.ports.isEmpty ? nil : lookAtLingering() }
+  /// The same look once, for the report, where nothing was lingered for: only at ports that are known, and not in the
+  /// host's network, where the kernel goes on delivering.
+  func lookAtLeftovers() -> LingerLook? {
+    ports.ports.isEmpty || NetworkNamespace.isHosts ? nil : lookAtLingering()
+  }
+
+  /// Whether the service can have left anything to the kernel.
+  var mayLinger: Bool { counters.mayHaveConnections(besides: ownSockets) }
 
   /// Looks at what the service has left to the kernel; nil where that cannot be read. Where no port is known
   /// (a service that ended before anybody asked), all those of our cgroup count, or of the namespace.
   @inline(never)
   func lookAtLingering() -> LingerLook? {
-    guard NetworkNamespace.mayHaveConnections else { return LingerLook() }
+    guard mayLinger else { return LingerLook() }
     let collector = LingerCollector(cgroup: ports.ports.isEmpty ? Cgroup.own : nil)
     guard (try? table.read(LingerLook.query(ports: ports.ports), into: collector)) != nil else { return nil }
     return collector.look

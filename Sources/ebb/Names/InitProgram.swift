@@ -121,7 +121,7 @@ enum InitProgram {
       case .stopSignal:
         configuration.manners.keepsStopSignal = false
         asksForMore = true
-      case .control: if configuration.control.name != nil { asksForMore = true }
+      case .control: if !configuration.control.isOff { asksForMore = true }
       case .ports, .readyWhen, .readyWhileDraining, .drainOn, .lameDuck, .lameDuckMax, .quietChance,
         .ignorePeer, .busyMax, .lingerMax,
         .grace, .onDrain, .http, .httpDrain, .httpDrainAddress, .terminationLog:

@@ -470,7 +470,7 @@ def pause(how):
     for end in (signal.SIGTERM, signal.SIGINT):
         run = Init(how, [], separator=())
         init = run.init
-        until(lambda: (fields(init) or "?")[0] == "S" and blocked(init))
+        until(lambda: (fields(init) or "?")[0] == "S" and awaits_signals(init))
         for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGTSTP, signal.SIGWINCH, 34):
             os.kill(init, number)
         os.kill(init, end)
@@ -479,9 +479,13 @@ def pause(how):
     return facts
 
 
-def blocked(pid):
+def awaits_signals(pid):
+    """It has them blocked, or waits for them, which has them unblocked meanwhile: rt_sigtimedwait(2)."""
     with open(f"/proc/{pid}/status") as file:
-        return any(line.startswith("SigBlk") and not line.rstrip().endswith("\t0000000000000000") for line in file)
+        if any(line.startswith("SigBlk") and not line.rstrip().endswith("\t0000000000000000") for line in file):
+            return True
+    with open(f"/proc/{pid}/syscall") as file:
+        return file.read().split()[0] in ("128", "137")
 
 
 if __name__ == "__main__":

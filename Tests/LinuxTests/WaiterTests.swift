@@ -1,0 +1,44 @@
+import Glibc
+import Testing
+
+@testable import Linux
+
+@Suite(.serialized) struct `A wait` {
+  private func wakeups(_ waiter: Waiter, during time: Duration?) -> [String] {
+    var came: [String] = []
+    waiter.wait(during: time) { wakeup in
+      switch wakeup {
+      case .signal(let arrived): came.append("signal \(arrived.signal.rawValue)")
+      case .descriptor(let event): came.append("descriptor \(event.token)")
+      }
+    }
+    return came
+  }
+
+  @Test func `without a descriptor ends when its time is over`() {
+    let waiter = Waiter()
+    let before = MonotonicClock.now
+    #expect(wakeups(waiter, during: .zero) == [])
+    #expect(wakeups(waiter, during: .milliseconds(5)) == [])
+    #expect(MonotonicClock.now - before >= .milliseconds(5))
+  }
+
+  @Test func `tells which descriptor is ready, and ends when its time is over`() throws {
+    let waiter = Waiter()
+    let pipe = try FileDescriptor.pipe()
+    defer {
+      pipe.read.close()
+      pipe.write.close()
+    }
+    try waiter.add(pipe.read, token: 7)
+    #expect(wakeups(waiter, during: .zero) == [])
+    let before = MonotonicClock.now
+    // A fraction of a millisecond is never cut off: it would be over before its time.
+    #expect(wakeups(waiter, during: .microseconds(4001)) == [])
+    #expect(MonotonicClock.now - before >= .microseconds(4001))
+    _ = try [UInt8(1)].withUnsafeBytes { (bytes) throws(Errno) in try pipe.write.write(bytes) }
+    #expect(wakeups(waiter, during: nil) == ["descriptor 7"])
+    waiter.remove(pipe.read)
+    #expect(wakeups(waiter, during: .zero) == [])
+  }
+}
