@@ -58,8 +58,9 @@ public struct EventPoll {
   /// Waits, without an end or for a time, in whole milliseconds and never less than it, and hands over what is ready,
   /// up to 16 at once. A signal that interrupts the wait (SIGCONT after a stop) counts as nothing ready. At rest: as
   /// ``Waiter`` has it.
-  func wait(for time: Duration?, atRest: Bool = false, _ handle: (UnsafeMutableBufferPointer<epoll_event>) -> Void)
-  {
+  func wait(
+    for time: Duration?, atRest: Bool = false, _ handle: (UnsafeMutableBufferPointer<epoll_event>) -> Void
+  ) {
     let milliseconds = time.map { Int32(clamping: ($0.inNanoseconds &+ 999_999) / 1_000_000) } ?? -1
     withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: 16) { events in
       let count = clinux_epoll_wait(

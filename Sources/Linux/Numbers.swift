@@ -53,45 +53,6 @@ public func hexadecimal(_ bytes: Slice<UnsafeRawBufferPointer>) -> UInt64? {
   hexadecimal(UnsafeRawBufferPointer(rebasing: bytes))
 }
 
-extension ArraySlice<UInt8> {
-  /// The field at this place, counted from 0, among those that spaces and tabs separate; empty where there is none.
-  @inline(never)
-  public func field(_ place: Int) -> ArraySlice<UInt8> {
-    var place = place
-    var start = startIndex
-    var inField = false
-    for index in indices {
-      let isBlank = self[index] == UInt8(ascii: " ") || self[index] == UInt8(ascii: "\t")
-      if isBlank && inField {
-        if place == 0 { return self[start..<index] }
-        place -= 1
-      } else if !isBlank && !inField {
-        start = index
-      }
-      inField = !isBlank
-    }
-    return inField && place == 0 ? self[start...] : []
-  }
-}
-
-extension [UInt8] {
-  /// What follows these words in the line that begins with them; empty where none does.
-  @inline(never)
-  public func line(_ name: StaticString) -> ArraySlice<UInt8> {
-    var start = 0
-    while start < count {
-      var end = start
-      while end < count && self[end] != UInt8(ascii: "\n") { end += 1 }
-      let length = name.utf8CodeUnitCount
-      if end - start >= length && name.withUTF8Buffer({ self[start..<(start + length)].elementsEqual($0) }) {
-        return self[(start + length)..<end]
-      }
-      start = end + 1
-    }
-    return []
-  }
-}
-
 extension Duration {
   /// The time that a user writes: "250ms", "10s", "2m", "1h", "0", and "1.5s". nil where it makes no sense,
   /// is negative, or is longer than a year.

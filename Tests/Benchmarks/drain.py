@@ -46,6 +46,8 @@ import sys
 import tempfile
 import time
 
+from measures.drawing import WIDTH, Drawing
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PORT = 8080
 SERVERS = ("nginx", "tide", "python")
@@ -464,49 +466,26 @@ CAPTIONS = {
     "tini + sleep 10": "tini, with sleep 10 as its preStop hook: ten seconds, whatever happens",
     "ebb": "ebb: the service is told when the traffic has left",
 }
-WIDTH, LEFT, RIGHT, TOP, HEIGHT, GAP = 860, 56, 16, 58, 112, 44
+LEFT, RIGHT, TOP, HEIGHT, GAP = 56, 16, 58, 112, 44
 FIRST, LAST = -2.0, 12.0
 
 
-class Drawing:
-    """An SVG, its parts one after the other."""
-
-    def __init__(self, height):
-        self.parts = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
-            'font-family="system-ui, sans-serif" font-size="12">',
-            f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
-        ]
+class Timeline(Drawing):
+    """One with the seconds of a stop from left to right."""
 
     @staticmethod
     def x(seconds):
         share = (min(max(seconds, FIRST), LAST) - FIRST) / (LAST - FIRST)
         return round(LEFT + share * (WIDTH - LEFT - RIGHT), 1)
 
-    def text(self, x, y, words, color="#333", anchor="start", weight="normal", size=12):
-        words = words.replace("&", "&amp;").replace("<", "&lt;")
-        self.parts.append(
-            f'<text x="{x}" y="{y}" fill="{color}" text-anchor="{anchor}" font-weight="{weight}" '
-            f'font-size="{size}">{words}</text>')
-
-    def box(self, x, y, width, height, color):
-        self.parts.append(f'<rect x="{x}" y="{y}" width="{round(width, 1)}" height="{height}" fill="{color}"/>')
-
-    def line(self, x1, y1, x2, y2, color, dash=""):
-        dash = f' stroke-dasharray="{dash}"' if dash else ""
-        self.parts.append(f'<path d="M{x1} {y1}L{x2} {y2}" stroke="{color}" fill="none"{dash}/>')
-
     def bars(self, bars, color):
-        """Of (from, to, y, height), as one path."""
-        path = "".join(
-            f"M{self.x(start)} {round(y, 1)}h{round(self.x(end) - self.x(start) - 0.6, 1)}v{round(height, 1)}"
-            f"H{self.x(start)}z" for start, end, y, height in bars if height > 0)
-        if path:
-            self.parts.append(f'<path d="{path}" fill="{color}"/>')
+        """Of (from, to, y, height)."""
+        self.shapes(
+            [[(self.x(start), y), (self.x(end) - 0.6, y), (self.x(end) - 0.6, y + height), (self.x(start), y + height)]
+             for start, end, y, height in bars if height > 0], color)
 
     def curve(self, points, color):
-        path = "L".join(f"{self.x(x)} {round(y, 1)}" for x, y in points)
-        self.parts.append(f'<path d="M{path}" stroke="{color}" stroke-width="1.5" fill="none"/>')
+        self.path([(self.x(x), y) for x, y in points], color, 1.5)
 
 
 def grouped(values, size):
@@ -532,13 +511,13 @@ def phases(result):
 
 
 def picture(results):
-    drawing = Drawing(TOP + len(results) * (HEIGHT + GAP) + 16)
+    drawing = Timeline(TOP + len(results) * (HEIGHT + GAP) + 16)
     cell = key(results[0])
     drawing.text(LEFT, 20, f"A stop of {cell.server}: {cell.rate:g} requests a second, 0.3 s each, "
                  f"for another {cell.removal:g} s", weight="bold", size=14)
     legend = [("#4c9a6a", "answered"), ("#d0433b", "failed"), ("#2f5d9b", "open connections")]
     for index, (color, name) in enumerate(legend):
-        drawing.box(LEFT + 130 * index, 33, 10, 10, color)
+        drawing.bar(LEFT + 130 * index, 33, 10, 10, color, round=0)
         drawing.text(LEFT + 15 + 130 * index, 42, name)
     drawing.text(WIDTH - RIGHT, 42, "requests in each 0.2 s", anchor="end")
     most = 1.1 * max(max(
@@ -554,7 +533,7 @@ def picture(results):
         times = [result["began"] + 0.2 * index for index in range(len(answered) + 1)]
         shades = {"lame duck": "#eef4fb", "busy": "#fdf3dc", "stopping": "#f7e2e0", "lingering": "#e9e3f3"}
         for phase, start, end in phases(result):
-            drawing.box(drawing.x(start), top, drawing.x(end) - drawing.x(start), HEIGHT, shades[phase])
+            drawing.bar(drawing.x(start), top, drawing.x(end) - drawing.x(start), HEIGHT, shades[phase], round=0)
             if end - start > 0.8:
                 drawing.text(drawing.x(start) + 4, top + 13, phase, color="#777", size=11)
         shown = [i for i in range(len(answered)) if times[i] >= FIRST - 0.01 and times[i + 1] <= LAST + 0.01]
@@ -566,13 +545,13 @@ def picture(results):
         points = [
             (result["began"] + 0.1 * (index + 1), bottom - scale * value) for index, value in enumerate(series["open"])]
         drawing.curve([point for point in points if FIRST <= point[0] <= min(LAST, result["ended"])], "#2f5d9b")
-        drawing.line(LEFT, bottom, WIDTH - RIGHT, bottom, "#999")
+        drawing.path([(LEFT, bottom), (WIDTH - RIGHT, bottom)], "#999")
         for value in (0, 10, 20, 30):
             if value < most:
                 drawing.text(LEFT - 6, round(bottom - scale * value + 4, 1), str(value), color="#777", anchor="end", size=11)
-        drawing.line(drawing.x(0), top - 2, drawing.x(0), bottom, "#333", "3 3")
-        drawing.line(drawing.x(cell.removal), top - 2, drawing.x(cell.removal), bottom, "#333", "3 3")
-        drawing.line(drawing.x(result["ended"]), top - 2, drawing.x(result["ended"]), bottom, "#333")
+        drawing.path([(drawing.x(0), top - 2), (drawing.x(0), bottom)], "#333", dash="3 3")
+        drawing.path([(drawing.x(cell.removal), top - 2), (drawing.x(cell.removal), bottom)], "#333", dash="3 3")
+        drawing.path([(drawing.x(result["ended"]), top - 2), (drawing.x(result["ended"]), bottom)], "#333")
         # Beside the line, or where no bar is in its way.
         place = result["ended"] if result["ended"] > cell.removal else cell.removal + 0.3
         drawing.text(
@@ -587,7 +566,7 @@ def picture(results):
                 drawing.text(drawing.x(second), bottom + 15, f"{second} s", color="#777", anchor="middle", size=11)
             drawing.text(drawing.x(0), bottom + 30, "the stop begins", anchor="middle", size=11)
             drawing.text(drawing.x(cell.removal), bottom + 30, "no new requests", anchor="middle", size=11)
-    return "\n".join(drawing.parts + ["</svg>", ""])
+    return drawing.whole()
 
 
 def draw(options):

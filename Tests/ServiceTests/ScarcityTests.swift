@@ -108,7 +108,9 @@ struct ScarcityTests {
     let pause = "\(folder.path)/catatonit"
     try FileManager.default.createSymbolicLink(atPath: pause, withDestinationPath: ebb)
     let run = try Running(["prlimit", "--nofile=3", "--", ebb, "--control", "off", "--", pause, "-P"])
-    try wait(until: "it pauses") { run.processes().contains { $0.parent == run.pid && $0.name == "catatonit" } }
+    try wait(until: "it pauses") {
+      run.processes().contains { $0.parent == run.pid && $0.name == "catatonit" }
+    }
     try run.signal(SIGTERM)
     #expect(try run.finish() == .code(0))
     let missing = try Running(["prlimit", "--nofile=3", "--", ebb, "--control", "off", "--", "/nowhere"])
@@ -240,7 +242,8 @@ struct ScarcityTests {
     // again.)
     let calls = trace.errors.lines.filter { $0.contains("(") && !$0.hasPrefix("strace:") }
     let isWait = { (call: String) in
-      call.hasPrefix("rt_sigtimedwait(") || call.hasPrefix("epoll_") || call.hasPrefix("restart_") || call.contains("EAGAIN")
+      call.hasPrefix("rt_sigtimedwait(") || call.hasPrefix("epoll_") || call.hasPrefix("restart_")
+        || call.contains("EAGAIN")
         || call.hasPrefix("clock_gettime(CLOCK_MONOTONIC")
     }
     #expect(calls.count <= 5 && calls.allSatisfy(isWait), "\(calls)")

@@ -46,7 +46,7 @@ def end(context):
 def signals(context):
     """From kill(2) to the handler of the service."""
     programs, words = commands(context, ["signals"])
-    lines = in_turns(context.helpers.signals, [context.rounds(2000), 1000], words)
+    lines = in_turns(context.helpers.signals, [context.rounds(4000), 1000], words)
     figures = []
     for index, program in enumerate(programs):
         mine = [line for line in lines if int(line[0]) == index]

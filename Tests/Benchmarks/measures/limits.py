@@ -39,7 +39,9 @@ def exit_(figures, limits):
 
 
 def reap(figures, limits):
-    limits.to_best("CPU of reaping", figures, "reap", "the init's CPU", "ebb", ("tini", "tini-static"), 1)
+    for name in ALIKE:
+        limits.to_best(
+            f"CPU of reaping, {name}", figures, "reap", "the init's CPU", name, ("tini", "tini-static"), 1)
 
 
 def probe(figures, limits):

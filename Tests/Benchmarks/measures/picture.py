@@ -1,8 +1,9 @@
 """The figures as pictures: bars of the inits, a panel a measure; curves of the socket tables."""
 import math
 
-OURS, THEIRS, TEXT, FAINT = "#2f7d6b", "#b9c2c9", "#333", "#777"
-WIDTH = 860
+from measures.drawing import TEXT, WIDTH, Drawing
+
+OURS, THEIRS, FAINT = "#2f7d6b", "#b9c2c9", "#777"
 # (section, measure, what the panel says, of which unit)
 PANELS = (
     ("size", "size", "size of the program", "kB", 1000),
@@ -20,38 +21,6 @@ SHOWN = ("ebb", "tini-static", "tini", "dumb-init", "catatonit", "s6")
 DYNAMIC = ("tini", "dumb-init", "s6")
 PROBES = ("ebb ready", "ebb live", "connect, a static C program", "nc -z", "ss -Htln | grep", "curl, the service")
 ROW, HEAD, COLUMNS, MARGIN, NAME, VALUE = 19, 40, 2, 16, 92, 62
-
-
-class Drawing:
-    """An SVG, its parts one after the other."""
-
-    def __init__(self, height):
-        self.parts = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
-            'font-family="system-ui, sans-serif" font-size="12">',
-            f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
-        ]
-
-    def text(self, x, y, words, color=TEXT, anchor="start", weight="normal", size=12):
-        words = words.replace("&", "&amp;").replace("<", "&lt;")
-        self.parts.append(
-            f'<text x="{x:.1f}" y="{y:.1f}" fill="{color}" text-anchor="{anchor}" font-weight="{weight}" '
-            f'font-size="{size}">{words}</text>')
-
-    def bar(self, x, y, width, height, color):
-        self.parts.append(
-            f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 1):.1f}" height="{height}" rx="2" fill="{color}"/>')
-
-    def path(self, points, color, width=1.0, dash=""):
-        dash = f' stroke-dasharray="{dash}"' if dash else ""
-        joined = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-        self.parts.append(f'<path d="M{joined}" stroke="{color}" stroke-width="{width}" fill="none"{dash}/>')
-
-    def dot(self, x, y, color):
-        self.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{color}"/>')
-
-    def whole(self):
-        return "\n".join(self.parts + ["</svg>", ""])
 
 
 def number(value):
