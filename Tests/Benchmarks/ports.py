@@ -6,15 +6,16 @@ their promises.
 
 In one run, in network and process namespaces of its own, as in a container: 200, 20,000 and 100,000 TCP
 sockets, half of them on one port, held by a few processes. (On a host, each process of it costs whoever names
-owners some microseconds more: ebb, ss -p, lsof and fuser.) Each figure is the median of some runs of the CPU time (user and system) of one
-process from its exec to its end; the commands take turns, so that whatever else the machine does hits all of
-them. `receive` is a C program that receives the same dump and looks at none of it. Memory is the peak of what
-was resident (VmHWM). Needs root, gcc, ss; lsof, fuser and netstat where they are there. Exit code 1: a promise is
-broken.
+owners some microseconds more: ebb, ss -p, lsof and fuser.) Each figure is the median of some runs of the CPU
+time (user and system) of one process from its exec to its end; the commands take turns, in another order each
+time, so that whatever else the machine does hits all of them, and none always comes behind the same. `receive`
+is a C program that receives the same dump and looks at none of it. Memory is the peak of what was resident
+(VmHWM). Needs root, gcc, ss; lsof, fuser and netstat where they are there. Exit code 1: a promise is broken.
 """
 import argparse
 import ctypes
 import os
+import random
 import resource
 import shutil
 import signal
@@ -167,6 +168,7 @@ def measure(ebb, sizes, runs, slow_runs):
     """The medians of CPU ms, and the peaks of kB, by (command, number of sockets), in the network namespace that
     this process is in."""
     medians, peaks = {}, {}
+    turns = random.Random(1)
     with tempfile.TemporaryDirectory() as folder:
         peak = compile_c(folder, "peak", PEAK)
         quick = {
@@ -191,8 +193,9 @@ def measure(ebb, sizes, runs, slow_runs):
                 for group, count in ((quick, runs), (slow, slow_runs)):
                     times = {name: [] for name in group}
                     for _ in range(count):
-                        for name, words in group.items():
-                            times[name].append(cost(words))
+                        # In another order each time, so that none always comes behind the same.
+                        for name in turns.sample(list(group), len(group)):
+                            times[name].append(cost(group[name]))
                     for name in group:
                         medians[name, size] = statistics.median(times[name])
                 for name in MEASURED:

@@ -84,6 +84,8 @@ extension Supervisor {
   /// Answers those who wait for a drain, once the work has left.
   @inline(never)
   func answerDrains() {
+    // Mostly nobody asks anything.
+    if control.places.all.isEmpty && http.places.all.isEmpty { return }
     let answer: ControlAnswer
     switch lifecycle.phase {
     case .starting, .serving, .draining: return

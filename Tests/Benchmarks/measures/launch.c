@@ -9,7 +9,10 @@ int main(int count, char **words) {
   int rounds = atoi(words[1]), programs = commands(words + 2, found);
   int null = open("/dev/null", O_RDWR);
   for (int round = 0; round < rounds; round++) {
-    for (int program = 0; program < programs; program++) {
+    int order[MOST];
+    shuffle(order, programs);
+    for (int turn = 0; turn < programs; turn++) {
+      int program = order[turn];
       int ends[2], status;
       int64_t told[2];
       struct rusage usage;

@@ -36,7 +36,7 @@ def start(context):
 def end(context):
     """From the end of the service to that of the init."""
     programs, words = commands(context, ["exit", "4000"])
-    lines = in_turns(context.helpers.launch, [context.rounds(400)], words)
+    lines = in_turns(context.helpers.launch, [context.rounds(1000)], words)
     return [
         of_values("exit", "child's exit to exit", program.name, "µs",
                   [int(line[2]) / 1000 for line in lines if int(line[0]) == index], program.is_peer)

@@ -32,7 +32,10 @@ int main(int count, char **words) {
   pause_for(200000000);
   for (int program = 0; program < programs; program++) cpu[program] = cpu_time(process[program]);
   for (int round = 0; round < rounds && code == 0; round++) {
-    for (int program = 0; program < programs; program++) {
+    int order[MOST];
+    shuffle(order, programs);
+    for (int turn = 0; turn < programs; turn++) {
+      int program = order[turn];
       int64_t handled, sent;
       struct pollfd answer = {.fd = from[program], .events = POLLIN};
       pause_for(gap * 1000LL);

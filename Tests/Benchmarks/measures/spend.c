@@ -7,7 +7,10 @@ int main(int count, char **words) {
   int rounds = atoi(words[1]), programs = commands(words + 2, found);
   int null = open("/dev/null", O_RDWR);
   for (int round = 0; round < rounds; round++) {
-    for (int program = 0; program < programs; program++) {
+    int order[MOST];
+    shuffle(order, programs);
+    for (int turn = 0; turn < programs; turn++) {
+      int program = order[turn];
       int status;
       struct rusage usage;
       int64_t began = now();

@@ -13,7 +13,7 @@ def measure(context):
             file.write("10000 65000")
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        medians, peaks = ports.measure(context.options.ebb, context.sizes, context.rounds(7), 1)
+        medians, peaks = ports.measure(context.options.ebb, context.sizes, context.rounds(11), context.rounds(3))
         return [[*key, value] for key, value in medians.items()], [[*key, value] for key, value in peaks.items()]
 
     medians, peaks = in_own_network(run)
