@@ -13,7 +13,7 @@ extensions. Of a signal and an orphan: the difference between two runs, for one.
     launch         `ebb -- COMMAND`, which ends at once, from start to exit
     ready, port    `ebb ready` of a service that is ready; `ebb port` of a port that is free
     signal         one that is handed on
-    orphan         one that is reaped
+    orphan         one that is reaped; those that come together are cheaper, so its budget is that of one alone
 
 Compared with budget.csv; exit code 1 where one is more than 3 % above that. --update writes it anew. Needs root
 (namespaces of its own), gcc and valgrind.
