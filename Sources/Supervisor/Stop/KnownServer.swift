@@ -32,27 +32,7 @@ public enum KnownServer: CaseIterable, Sendable {
   /// MariaDB, and MySQL.
   case mariadb
 
-  /// Its name, as `ebb help signals` prints it.
-  public var name: StaticString {
-    switch self {
-    case .nginx: "nginx"
-    case .httpd: "Apache httpd"
-    case .haproxy: "HAProxy"
-    case .phpFPM: "php-fpm"
-    case .lighttpd: "lighttpd"
-    case .postgres: "PostgreSQL"
-    case .uwsgi: "uWSGI"
-    case .unicorn: "unicorn"
-    case .gunicorn: "gunicorn"
-    case .uvicorn: "uvicorn"
-    case .puma: "puma"
-    case .caddy: "Caddy"
-    case .redis: "Redis"
-    case .mariadb: "MariaDB"
-    }
-  }
-
-  /// The signal that has it finish what it is doing and end.
+  /// The signal that has it finish what it is doing and end; `ebb help signals` has them all, in this order.
   public var stopSignal: Signal {
     switch self {
     case .nginx, .phpFPM, .uwsgi, .unicorn: .quit
@@ -67,27 +47,6 @@ public enum KnownServer: CaseIterable, Sendable {
   static func isStopSignal(_ signal: Signal) -> Bool {
     for server in allCases where server.stopSignal == signal { return true }
     return false
-  }
-
-  /// What that signal does, and what another one would do.
-  public var remark: StaticString {
-    switch self {
-    case .nginx: "QUIT finishes the requests in progress; TERM cuts them"
-    case .httpd: "WINCH finishes the requests in progress; TERM cuts them"
-    case .haproxy: "USR1 finishes the connections in progress; TERM cuts them"
-    case .phpFPM:
-      "QUIT finishes requests within process_control_timeout, which is 0 by default: ebb waits for them first"
-    case .lighttpd: "INT finishes the requests in progress; TERM cuts them"
-    case .postgres: "INT ends every session and shuts down cleanly; TERM waits for each session to leave"
-    case .uwsgi: "QUIT ends it at once, so ebb waits for requests first; TERM reloads it"
-    case .unicorn: "QUIT finishes the requests in progress; TERM cuts them"
-    case .gunicorn: "TERM finishes the requests in progress; QUIT cuts them"
-    case .uvicorn: "TERM finishes the requests in progress"
-    case .puma: "TERM finishes the requests in progress"
-    case .caddy: "TERM finishes the requests in progress, within its grace_period"
-    case .redis: "TERM saves, where that is configured, and ends"
-    case .mariadb: "TERM ends every session and shuts down cleanly"
-    }
   }
 
   /// Whether the signal lets requests in progress finish by itself. Where it does not, ebb's own wait for busy
