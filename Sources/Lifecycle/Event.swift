@@ -8,10 +8,9 @@ public enum Event: Equatable, Sendable {
   case drainRequest
   /// Another signal has arrived.
   case signal(SignalNumber)
-  /// The main process has ended; the code is the one that ebb is to exit with.
+  /// The main process has ended; the code is the one that ebb is to exit with. One that could not be executed has
+  /// ended, too.
   case ended(UInt8)
-  /// The service could not be started; the code says why.
-  case failed(UInt8)
   /// The sockets have been looked at, as ``Action/look`` asked (or because the kernel told of a change).
   case look(Look)
   /// The command of `--on-drain` has ended.

@@ -86,11 +86,9 @@ public struct Lifecycle: Sendable {
       return beginDrain(bySignal: signal, at: now)
     case (.starting, .drainRequest), (.serving, .drainRequest):
       return beginDrain(bySignal: nil, at: now)
-    case (.starting, .failed(let code)):
-      return finish(code)
     case (.starting, .look), (.starting, .drainCommandEnded), (.starting, .childless), (.starting, .tick):
       return .none
-    case (.serving, .ready), (.serving, .failed), (.serving, .look), (.serving, .drainCommandEnded),
+    case (.serving, .ready), (.serving, .look), (.serving, .drainCommandEnded),
       (.serving, .childless), (.serving, .tick):
       return .none
 
@@ -111,7 +109,7 @@ public struct Lifecycle: Sendable {
     case (.lameDuck, .tick):
       if now >= end { return waitForBusy(at: now) }
       return look(at: now)
-    case (.lameDuck, .ready), (.lameDuck, .failed), (.lameDuck, .childless):
+    case (.lameDuck, .ready), (.lameDuck, .childless):
       return .none
 
     case (.finishing, .look(let look)):
@@ -125,7 +123,7 @@ public struct Lifecycle: Sendable {
     case (.finishing, .tick):
       if now >= end { return leave() }
       return look(at: now)
-    case (.finishing, .ready), (.finishing, .failed), (.finishing, .childless):
+    case (.finishing, .ready), (.finishing, .childless):
       return .none
 
     case (.drained, .drainSignal):
@@ -137,7 +135,7 @@ public struct Lifecycle: Sendable {
       // The grace may have run out while it served on.
       signalAfterRequest = now
       return clear(code, at: now)
-    case (.drained, .ready), (.drained, .drainRequest), (.drained, .failed), (.drained, .look),
+    case (.drained, .ready), (.drained, .drainRequest), (.drained, .look),
       (.drained, .childless), (.drained, .tick):
       return .none
 
@@ -150,7 +148,7 @@ public struct Lifecycle: Sendable {
       }
       if let end = graceEnd, now >= end - giveUpMargin { return finish(128 + 9) }
       return .none
-    case (.stopping, .ready), (.stopping, .drainRequest), (.stopping, .failed), (.stopping, .look),
+    case (.stopping, .ready), (.stopping, .drainRequest), (.stopping, .look),
       (.stopping, .childless):
       return .none
 
@@ -188,7 +186,7 @@ public struct Lifecycle: Sendable {
       }
       return .none
     case (.clearing, .ready), (.clearing, .drainRequest), (.clearing, .signal), (.clearing, .ended),
-      (.clearing, .failed), (.clearing, .look), (.clearing, .drainCommandEnded):
+      (.clearing, .look), (.clearing, .drainCommandEnded):
       return .none
 
     case (.lingering, .look(let look)):
@@ -201,7 +199,7 @@ public struct Lifecycle: Sendable {
     case (.lingering, .drainSignal):
       return hurries(at: now) ? finish(exitCode) : .none
     case (.lingering, .ready), (.lingering, .drainRequest), (.lingering, .signal), (.lingering, .ended),
-      (.lingering, .failed), (.lingering, .drainCommandEnded), (.lingering, .childless):
+      (.lingering, .drainCommandEnded), (.lingering, .childless):
       return .none
 
     case (.done, _):

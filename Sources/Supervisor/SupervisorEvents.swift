@@ -162,7 +162,7 @@ extension Supervisor {
     handle(.drainCommandEnded)
   }
 
-  /// Says so, and ends, where the service could not be executed.
+  /// Says so where the service could not be executed, which is what it has then ended with.
   @inline(never)
   private func takeLaunchError() {
     guard let error = service.launchError() else { return }
@@ -173,7 +173,6 @@ extension Supervisor {
     facts.add("errno", error.rawValue)
     say(.problems, "failed", failure.text, facts)
     launchFailure = code
-    handle(.failed(code))
   }
 
   @inline(never)

@@ -104,13 +104,6 @@ private func lingering(_ count: Int) -> Event { .look(Look(busy: 0, lingering: c
       #expect(service.wake == nil)
     }
   }
-
-  @Test func `that could not be started ends ebb with the code that says why, at once`() {
-    var service = Driven()
-    #expect(service.at(3, .failed(127)) == [.finish(127)])
-    #expect(service.phase == .done)
-    #expect(service.at(3, .ended(127)) == [])
-  }
 }
 
 // MARK: - The drain
@@ -546,7 +539,7 @@ private func lingering(_ count: Int) -> Event { .look(Look(busy: 0, lingering: c
     var service = Driven.lingering()
     #expect(service.at(2000, quiet) == [.finish(7)])
     for event: Event in [
-      .ready, .drainSignal(term), .drainRequest, .signal(hangup), .ended(1), .failed(1), quiet,
+      .ready, .drainSignal(term), .drainRequest, .signal(hangup), .ended(1), quiet,
       .drainCommandEnded, .childless, .tick,
     ] {
       #expect(service.at(9000, event) == [])

@@ -74,7 +74,6 @@ struct World {
   private var settledGraceEnd: Int?
   private var hurried = false
   private var ended: (at: Int, code: UInt8)?
-  private var failed: UInt8?
   private var stopped: Int?
   private var killedAll: Int?
   private var terminated: Int?
@@ -158,10 +157,8 @@ struct World {
     let second = World.second
     if random.chance(85) { add(random.time(upTo: second), .ready) }
     if random.chance(3) {
-      // It cannot be executed: that is told, and the child ends.
-      let at = random.time(upTo: second)
-      add(at, .failed(127))
-      mainEnds = at
+      // It cannot be executed: the child ends.
+      mainEnds = random.time(upTo: second)
       mainCode = 127
     }
     if random.chance(30) { add(random.time(upTo: 6 * second), .drainRequest) }
@@ -182,7 +179,7 @@ struct World {
     if !isHonest {
       for _ in 0..<random.below(12) {
         let lies: [Event] = [
-          .ended(UInt8(random.below(256))), .failed(126), .childless, .drainCommandEnded, .ready, .tick,
+          .ended(UInt8(random.below(256))), .childless, .drainCommandEnded, .ready, .tick,
           .look(Look(busy: random.below(3) - 1, lingering: random.below(3) - 1)), .drainRequest,
           .drainSignal(World.hangup), .signal(World.terminate),
         ]
@@ -360,13 +357,11 @@ struct World {
       }
       return .repetition
     case .ended(let code):
-      if ended == nil && phase.rawValue <= Phase.stopping.rawValue && failed == nil {
+      if ended == nil && phase.rawValue <= Phase.stopping.rawValue {
         ended = (now, code)
         if phase == .drained { floorFrom = now }
         settledGraceEnd = graceEnd
       }
-    case .failed(let code):
-      if phase == .starting { failed = code }
     case .look(let look):
       lastLook = look
       if phase == .draining && finishingSince == nil {
@@ -576,10 +571,6 @@ struct World {
   }
 
   private mutating func judgeFinish(_ code: UInt8) {
-    if let failed {
-      if code != failed { broken("gives another code than why it could not start") }
-      return
-    }
     guard let ended else {
       if killedAll == nil { broken("finishes though the main process lives") }
       if !isGraceOver { broken("gives up the main process before the end of the grace") }

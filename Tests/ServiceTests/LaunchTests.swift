@@ -44,6 +44,14 @@ struct LaunchTests {
     #expect(try relative.finish() == .code(127))
   }
 
+  @Test func aProgramThatIsNotThereLeavesNoProbeBehind() throws {
+    for _ in 0..<20 {
+      let run = try Running.ebb(["--verbose", "--ready-when", "exec:sleep 60", "--", "/no/such/program"])
+      #expect(try run.finish() == .code(127))
+      #expect(run.processes().isEmpty)
+    }
+  }
+
   @Test func aFileThatCannotBeExecutedIs126AndALineSaysSo() throws {
     let folder = try TemporaryFolder()
     let text = try folder.write("text", "#!/bin/sh\n")
