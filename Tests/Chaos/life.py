@@ -426,6 +426,7 @@ class Life:
                 break
             time.sleep(0.001)
         self.stand()
+        self.is_lost = False
         self.doubtful = None
         end = time.monotonic() + (30 if life["counted"] else 3)
         while life["waits"] and not self.is_up and time.monotonic() < end and not self.stage.is_over():
@@ -457,6 +458,11 @@ class Life:
             if self.bystander and self.bystander.poll() is not None and not self.doubtful:
                 self.doubtful = (self.bystander, now)
             if self.stage.is_over():
+                break
+            if life["memory"] and self.stage.has_lost_its_init():
+                # The kernel ends what it finds in the group that is out of memory: here the life's own init.
+                self.seen["lives that lost their init where memory ran out"] += 1
+                self.is_lost = True
                 break
             if self.doubtful and now > self.doubtful[1] + 0.5 + 3 * self.late and not self.is_ending():
                 self.wrong(f"{self.doubtful[0].words[1:]} was killed while ebb lived on")
@@ -495,7 +501,7 @@ class Life:
         if self.clock:
             self.clock.look()
             self.seen["no wall clock of its own could be made"] += not self.clock.is_here
-        if self.bystander and self.bystander.poll() is not None and not life["pid1"]:
+        if self.bystander and self.bystander.poll() is not None and not life["pid1"] and not self.is_lost:
             self.wrong(f"a stranger was ended: {self.bystander.status}")
         if self.stage.is_over() and not life["pid1"]:
             self.check_asks()

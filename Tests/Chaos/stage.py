@@ -265,6 +265,10 @@ class Stage:
                 _, self.status = os.waitpid(self.first, 0)
         return self.status is not None
 
+    def has_lost_its_init(self):
+        """Whether PID 1, where it is not ebb, is gone, and all with it: nothing is known of ebb then."""
+        return not self.is_init and os.waitid(os.P_PID, self.first, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
     def note_end(self, pid, status):
         """Somebody else has waited for it."""
         if self.is_init and pid == self.first:
