@@ -62,12 +62,14 @@ final class Image: Sendable {
     throws
   {
     name = "ebb-test/\(getpid()):\(UInt32.random(in: 0 ... .max))"
+    // Of the same files two tests would make the same image, and one would remove it before the other has its name on it:
+    // so each has a label of its own, and what they share stays.
     try Docker.run(
-      ["build", "--quiet", "--tag", name, "--file", "\(folder)/\(dockerfile)"]
+      ["build", "--quiet", "--tag", name, "--label", "of=\(name)", "--file", "\(folder)/\(dockerfile)"]
         + arguments.flatMap { ["--build-arg", $0] } + (target.map { ["--target", $0] } ?? []) + [folder])
   }
 
-  deinit { _ = try? Docker.run("image", "rm", "--force", name) }
+  deinit { _ = try? Docker.run("image", "rm", "--force", "--no-prune", name) }
 }
 
 /// A container that runs. Removed with this value.
