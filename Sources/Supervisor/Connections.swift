@@ -65,7 +65,8 @@ final class Places {
     self.waiter = waiter
   }
 
-  /// All places, or none where none is taken. (Their number is not a constant to the compiler, which would write a loop over them out.)
+  /// All places, or none where none is taken. (Their number is not a constant to the compiler, which would write a
+  /// loop over them out.)
   var all: Range<Int> {
     @inline(never)
     get { 0..<(count == 0 ? 0 : taken.count) }
