@@ -61,6 +61,12 @@ int clinux_signalfd_set(int fd, uint64_t mask) {
   return (int)syscall(SYS_signalfd4, fd, &mask, sizeof mask, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+int clinux_announce(int fd, int signal) {
+  if (signal == 0) return fcntl(fd, F_SETFL, O_NONBLOCK);
+  if (fcntl(fd, F_SETOWN, getpid()) < 0 || fcntl(fd, F_SETSIG, signal) < 0) return -1;
+  return fcntl(fd, F_SETFL, O_NONBLOCK | O_ASYNC);
+}
+
 int clinux_default_action(int signal) {
   // As the kernel has it, rt_sigaction(2): with no handler of ours there is none of what sigaction(3) sees to.
   struct {

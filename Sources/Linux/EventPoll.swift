@@ -11,6 +11,12 @@ public struct EventPoll {
     /// Room to write.
     public let isWritable: Bool
 
+    init(readable token: UInt64) {
+      self.token = token
+      isReadable = true
+      isWritable = false
+    }
+
     init(_ event: epoll_event) {
       token = event.data.u64
       isReadable =

@@ -44,6 +44,11 @@ public struct Signal: Equatable, Sendable {
   /// SIGWINCH: the terminal's size has changed; to Apache httpd: stop gracefully.
   public static var windowChange: Signal { Signal(known: SIGWINCH) }
 
+  /// SIGIO: something can be read or written.
+  public static var inputOutput: Signal { Signal(known: SIGIO) }
+  /// SIGRTMAX, the one with the highest number.
+  public static var last: Signal { Signal(known: 64) }
+
   /// The three by which a terminal stops a job.
   public var stopsJob: Bool { self == .terminalStop || self == .terminalInput || self == .terminalOutput }
 

@@ -6,11 +6,11 @@ public struct UnixSocket {
   /// The socket.
   public let descriptor: FileDescriptor
 
-  /// Listens under a name: "@name" in the abstract namespace, which needs no file system, or a path. A socket
-  /// there that is left over from a listener that is gone is taken over.
-  public init(listeningOn name: CString) throws(Errno) {
+  /// One with a name: "@name" in the abstract namespace, which needs no file system, or a path. A socket there that is
+  /// left over from a listener that is gone is taken over. It does not block.
+  public init(named name: CString) throws(Errno) {
     let descriptor = FileDescriptor(
-      try checked(socket(AF_UNIX, clinux_socket_seqpacket_cloexec(), 0)))
+      try checked(socket(AF_UNIX, clinux_socket_seqpacket_nonblock(), 0)))
     do throws(Errno) {
       do throws(Errno) {
         try checked(clinux_unix_bind(descriptor.rawValue, name.pointer))
@@ -19,14 +19,15 @@ public struct UnixSocket {
         _ = unlink(name.pointer)
         try checked(clinux_unix_bind(descriptor.rawValue, name.pointer))
       }
-      try checked(listen(descriptor.rawValue, 64))
     } catch {
       descriptor.close()
       throw error
     }
-    descriptor.setNonblocking()
     self.descriptor = descriptor
   }
+
+  /// Lets others connect to its name.
+  public func listen() throws(Errno) { try checked(CLinux.listen(descriptor.rawValue, 64)) }
 
   /// Connects to a name; gives up after `limit`, as does every later send and receive.
   public init(connectingTo name: CString, limit: Duration) throws(Errno) {

@@ -3,7 +3,8 @@ import CLinux
 /// The one wait of a program that nothing may keep from its signals: for them, for descriptors, and for a moment.
 ///
 /// While there is no descriptor, signals are taken from the kernel as they are waited for, sigtimedwait(2): one system
-/// call. The first descriptor makes it epoll(7), with the signals as a file beside it, signalfd(2).
+/// call. The first descriptor makes it epoll(7), with the signals as a file beside it, signalfd(2). A descriptor of
+/// which hardly ever anything comes does so only once it has: until then it is a signal too.
 ///
 /// All signals must be blocked, ``SignalSet/blockAll()``.
 public final class Waiter {
@@ -17,11 +18,20 @@ public final class Waiter {
 
   /// The token of the signals' own descriptor: none that is added may have it.
   private static var signalToken: UInt64 { .max }
+  /// By which signal the kernel tells of the quiet descriptor: the last of all, SIGRTMAX, so that it comes after those
+  /// that are handed over. A process that sends it is known by the signal's code.
+  private static var bell: Signal { .last }
+  /// After so many signals the bell is heard first, once: a storm of others does not drown it.
+  private static var bellTurn: UInt8 { 64 }
 
   private var poll: EventPoll?
   private var signals: SignalDescriptor?
   /// Which signals the descriptor tells of.
   private var wanted = SignalSet.all
+  /// The descriptor that the bell is rung for; nil where there is none, or the poll has it.
+  private var quiet: (file: FileDescriptor, token: UInt64)?
+  private var hasBell = false
+  private var signalsUntilBell = Waiter.bellTurn
 
   /// One for signals alone.
   public init() {}
@@ -33,6 +43,16 @@ public final class Waiter {
     try opened().add(file, token: token, readable: readable, writable: writable)
   }
 
+  /// Begins to wait for one non-blocking descriptor to be readable, which is not now: a listener that does not listen
+  /// yet. As long as there is no other, the kernel tells of it by a signal, fcntl(2) O_ASYNC, and no file is opened.
+  public func addQuiet(_ file: FileDescriptor, token: UInt64) throws(Errno) {
+    guard poll == nil, quiet == nil, clinux_announce(file.rawValue, Waiter.bell.rawValue) == 0 else {
+      return try add(file, token: token)
+    }
+    quiet = (file, token)
+    hasBell = true
+  }
+
   /// Changes what is waited for.
   public func modify(
     _ file: FileDescriptor, token: UInt64, readable: Bool = true, writable: Bool
@@ -41,7 +61,16 @@ public final class Waiter {
   }
 
   /// Ends the wait for a descriptor.
-  public func remove(_ file: FileDescriptor) { poll?.remove(file) }
+  public func remove(_ file: FileDescriptor) {
+    if let quiet, quiet.file == file { silence(file) }
+    poll?.remove(file)
+  }
+
+  /// Has the kernel tell of it by a signal no more.
+  private func silence(_ file: FileDescriptor) {
+    _ = clinux_announce(file.rawValue, 0)
+    quiet = nil
+  }
 
   @inline(never)
   private func opened() throws(Errno) -> EventPoll {
@@ -51,6 +80,10 @@ public final class Waiter {
       let signals = try SignalDescriptor(wanted)
       do throws(Errno) {
         try poll.add(signals.descriptor, token: Waiter.signalToken)
+        if let quiet {
+          try poll.add(quiet.file, token: quiet.token)
+          silence(quiet.file)
+        }
         self.signals = signals
         self.poll = poll
         return poll
@@ -75,19 +108,46 @@ public final class Waiter {
   ) {
     guard let poll, let signals else {
       var signal = clinux_signal()
-      if clinux_wait_for_signal(signalSet.rawValue, time?.inNanoseconds ?? -1, atRest, &signal),
+      var (signalSet, nanoseconds) = (signalSet, time?.inNanoseconds ?? -1)
+      if hasBell && !atRest {
+        signalsUntilBell -= 1
+        if signalsUntilBell == 0 {
+          signalsUntilBell = Waiter.bellTurn
+          (signalSet, nanoseconds) = (Waiter.bells, 0)
+        }
+      }
+      if clinux_wait_for_signal(signalSet.rawValue, nanoseconds, atRest, &signal),
         let arrived = ArrivedSignal(number: signal.number, code: signal.code, sender: signal.sender)
       {
-        take(.signal(arrived))
+        if !hasBell { take(.signal(arrived)) } else { hand(arrived, take) }
       }
       return
     }
     if signalSet != wanted, (try? signals.set(signalSet)) != nil { wanted = signalSet }
     poll.wait(for: time, atRest: atRest) { events in
-      for event in events where event.data.u64 == Waiter.signalToken { signals.take { take(.signal($0)) } }
+      for event in events where event.data.u64 == Waiter.signalToken { signals.take { hand($0, take) } }
       for event in events where event.data.u64 != Waiter.signalToken {
         take(.descriptor(EventPoll.Event(event)))
       }
     }
+  }
+
+  /// Hands a signal over, unless it is the kernel's word of the quiet descriptor, which is ready then.
+  private func hand(_ arrived: ArrivedSignal, _ take: (Wakeup) -> Void) {
+    guard hasBell, Waiter.bells.contains(arrived.signal) else { return take(.signal(arrived)) }
+    // The kernel's SIGIO comes to nothing where one that a process sent is pending: that one stands for both.
+    if arrived.sentByProcess { take(.signal(arrived)) }
+    guard let quiet, arrived.signal == .inputOutput || !arrived.sentByProcess else { return }
+    // Without a descriptor for the poll, whoever takes the event has none for the connection either.
+    _ = try? opened()
+    take(.descriptor(EventPoll.Event(readable: quiet.token)))
+  }
+
+  /// The signals that may be the kernel's word of the quiet descriptor.
+  private static var bells: SignalSet {
+    var bells = SignalSet.empty
+    bells.insert(bell)
+    bells.insert(.inputOutput)
+    return bells
   }
 }

@@ -118,7 +118,7 @@ final class Places {
   @inline(never)
   func count(of state: Connection.State) -> Int {
     var count = 0
-    for connection in taken where connection?.state == state { count += 1 }
+    for place in all where taken[place]?.state == state { count += 1 }
     return count
   }
 

@@ -196,7 +196,7 @@ public final class Supervisor {
     case .control:
       readControl(token.index)
       restsFrom = .zero
-    case .httpListener: acceptHTTP(token.index)
+    case .httpListener: http.accept(token.index, at: now)
     case .http:
       advanceHTTP(token.index)
       restsFrom = .zero

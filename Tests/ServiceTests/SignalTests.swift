@@ -260,8 +260,8 @@ struct SignalTests {
   @Test func aSignalThatArrivesBeforeTheServiceHasStartedIsNotLost() throws {
     // Sent at once: at the latest the service's own beginning finds it, its signals still as ebb was given them.
     for _ in 0..<50 {
-      // (With its control socket, since a wait for signals alone has none of them blocked while it lasts.)
-      let run = try Running.ebb(["--control", "@\(UUID())", "--", "sleep", "60"])
+      // (With a socket for the service's word, since a wait for signals alone has none of them blocked while it lasts.)
+      let run = try Running.ebb(["--ready-when", "notify", "--", "sleep", "60"])
       try wait(until: "ebb is ebb") { ProcessLook(run.pid)?.status["SigBlk"]?.hasPrefix("ffff") == true }
       try run.signal(SIGTERM)
       #expect(try run.waitForExit() == .code(143))

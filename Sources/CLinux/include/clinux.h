@@ -97,6 +97,9 @@ struct clinux_signal {
 bool clinux_wait_for_signal(uint64_t mask, int64_t nanoseconds, bool at_rest, struct clinux_signal *signal);
 // Changes the set of a signalfd(2).
 int clinux_signalfd_set(int fd, uint64_t mask);
+// Has the kernel send us this signal, with a code above 0, each time that a non-blocking file becomes ready, fcntl(2)
+// O_ASYNC (where the signals that may be pending are too many, it is a SIGIO); 0: no more. -1 with errno.
+int clinux_announce(int fd, int signal);
 // Takes these signals away where they are pending, sigtimedwait(2) without a wait; they must be blocked.
 void clinux_discard_pending(uint64_t mask);
 // Gives the signal its default action; 1 when it was ignored before, 0 when not, -1 with errno.
@@ -155,6 +158,7 @@ struct clinux_unix_name {
 };
 int clinux_unix_autobind(int fd, struct clinux_unix_name *name);
 static inline int clinux_socket_seqpacket_cloexec(void) { return SOCK_SEQPACKET | SOCK_CLOEXEC; }
+static inline int clinux_socket_seqpacket_nonblock(void) { return SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK; }
 
 static inline int clinux_unix_datagram(void) { return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
 static inline int clinux_unix_stream(void) { return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }

@@ -27,9 +27,11 @@ final class ControlServer {
 
   /// Listens under a name, and waits in the loop for who comes.
   func listen(on name: CString) throws(Errno) {
-    let socket = try UnixSocket(listeningOn: name)
+    let socket = try UnixSocket(named: name)
     do throws(Errno) {
-      try waiter.add(socket.descriptor, token: Token(.controlListener).rawValue)
+      // Mostly nobody comes, and then there is nothing but signals to wait for.
+      try waiter.addQuiet(socket.descriptor, token: Token(.controlListener).rawValue)
+      try socket.listen()
     } catch {
       socket.descriptor.close()
       throw error

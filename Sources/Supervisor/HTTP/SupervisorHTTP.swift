@@ -28,12 +28,6 @@ extension Supervisor {
     }
   }
 
-  @inline(never)
-  func acceptHTTP(_ listener: Int) {
-    http.accept(listener, at: now)
-    listenAsThereIsRoom()
-  }
-
   /// While there is no place, or no descriptor, the listeners are not looked at: they would wake us for nothing.
   func listenAsThereIsRoom() {
     guard http.isListening == httpIsPaused else { return }
