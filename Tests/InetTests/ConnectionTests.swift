@@ -395,6 +395,70 @@ private func row(_ state: TCPState, cookie: UInt64 = 1, port: UInt16 = 8080) -> 
   }
 }
 
+// MARK: - Arrivals
+
+@Suite struct `The watch of arrivals` {
+  private let watch = ArrivalWatch()
+
+  /// A look that finds these connections.
+  private func look(_ cookies: ClosedRange<UInt64>, after elapsed: Duration? = nil, received: UInt64 = 0) {
+    watch.beginLook(after: elapsed)
+    for cookie in cookies { watch.take(connection(cookie: cookie, received: received, sinceReceived: 50)) }
+    watch.endLook()
+  }
+
+  private func notice(of cookie: UInt64) throws {
+    watch.take(try #require(Death(of: connection(.closing, cookie: cookie))))
+  }
+
+  @Test func `counts whom the first look did not find, once`() {
+    look(1...3)
+    #expect(watch.connections == 0)
+    #expect(watch.open == 3)
+    look(1...5)
+    #expect(watch.connections == 2)
+    look(1...5)
+    #expect(watch.connections == 0)
+  }
+
+  @Test func `counts who came and went between two looks`() throws {
+    look(1...1)
+    try notice(of: 2)
+    watch.lookAtNotices()
+    #expect(watch.connections == 1)
+    try notice(of: 3)
+    look(4...4)
+    #expect(watch.connections == 2)
+  }
+
+  @Test func `counts nobody twice whose end is told of a look later`() throws {
+    look(1...1)
+    look(1...2)
+    #expect(watch.connections == 1)
+    // It has died by now; the notice is on its way.
+    look(1...1)
+    try notice(of: 2)
+    watch.lookAtNotices()
+    #expect(watch.connections == 0)
+  }
+
+  @Test func `counts what has been received since on a connection that was kept`() {
+    look(1...2)
+    look(1...3, after: .milliseconds(100), received: 10)
+    #expect(watch.connections == 1)
+    #expect(watch.requests == 2)
+    look(1...3, after: .milliseconds(20), received: 10)
+    #expect(watch.requests == 0)
+  }
+
+  @Test func `says so where there are more than it can remember`() {
+    look(1...UInt64(ArrivalWatch.capacity))
+    #expect(!watch.isOverfull)
+    look(1...UInt64(ArrivalWatch.capacity + 1))
+    #expect(watch.isOverfull)
+  }
+}
+
 // MARK: - Lingering
 
 @Suite struct `A look at lingering connections` {

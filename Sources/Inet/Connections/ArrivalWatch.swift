@@ -5,12 +5,13 @@ import Linux
 /// A connection is new when its cookie was not there at the look before. What came and went between two looks
 /// is not in the table: the kernel's notices of dying sockets tell of it, ``take(_:)``.
 public final class ArrivalWatch: SocketCollector {
-  /// How many connections are remembered at most, 1.5 MB of them.
+  /// How many connections are remembered at most, of each of three looks: 3 MB of them.
   public static var capacity: Int { 65536 }
 
   /// Whose connections do not count: probes.
   private let ignored: [PeerRange]
-  /// Of the look before, and of this one.
+  /// Of the look before that before, of the one before, and of this one.
+  private var former = CookieIndex()
   private var known = CookieIndex()
   private var current = CookieIndex()
   private var isFirstLook = true
@@ -73,6 +74,7 @@ public final class ArrivalWatch: SocketCollector {
 
   /// Ends a look that was read whole.
   public func endLook() {
+    former = known
     known = current
     current.removeAll()
     connections += passed
@@ -87,9 +89,14 @@ public final class ArrivalWatch: SocketCollector {
     passed = 0
   }
 
-  /// Takes the kernel's word that a connection has died.
+  /// Takes the kernel's word that a connection has died. It may come late: one that a look no longer found was counted
+  /// by the one before.
   public func take(_ death: Death) {
-    if isFirstLook || known.place(of: death.cookie) != nil || isIgnored(death.remote) { return }
+    if isFirstLook || known.place(of: death.cookie) != nil || former.place(of: death.cookie) != nil
+      || isIgnored(death.remote)
+    {
+      return
+    }
     passed += 1
   }
 
