@@ -143,7 +143,20 @@ ssize_t clinux_write_nowait(int fd, const void *bytes, size_t count) {
   // RWF_NOWAIT with offset -1 is write(2) at the current position, preadv2(2).
   ssize_t written = syscall(SYS_pwritev2, fd, &vector, 1, -1L, -1L, RWF_NOWAIT);
   if (written >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL && errno != ESPIPE)) return written;
-  return write(fd, bytes, count);
+  // A terminal says that it has room where it has some, and a write that does not fit waits (n_tty_write()). The flag
+  // that it shall not is to be had without the service, which shares the open file, with one of our own.
+  struct winsize size;
+  if (fd > 9 || ioctl(fd, TIOCGWINSZ, &size) < 0) return write(fd, bytes, count);
+  char path[] = "/proc/self/fd/0";
+  path[sizeof path - 2] = (char)('0' + fd);
+  int own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  // Where there is no /proc, or the terminal is another user's: so little that it most likely fits.
+  if (own < 0) return write(fd, bytes, count < 64 ? count : 64);
+  written = write(own, bytes, count);
+  int error = errno;
+  close(own);
+  errno = error;
+  return written;
 }
 
 int clinux_bind_any(int fd, bool ipv6, uint16_t port) {

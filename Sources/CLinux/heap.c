@@ -100,7 +100,7 @@ static void *take(size_t wanted) {
 
 static size_t room(void *block) {
   size_t size = *header(block);
-  return size > largest ? size - 16 : size - word;  // 16: before the memory of a mapping
+  return size > largest && !is_ours(block) ? size - 16 : size - word;  // 16: before the memory of a mapping
 }
 
 static void give(void *block) {
@@ -115,12 +115,12 @@ static void give(void *block) {
 }
 
 bool clinux_memory_allows(size_t size) {
-  // The reserve is not for this.
+  // The reserve is not for this, so it is a mapping of its own that is asked for.
   if (scarce) return false;
-  void *block = size > largest - word ? take(size) : map(chunk);
+  if (size < chunk) size = chunk;
+  void *block = map(size);
   if (block == NULL) return false;
-  if (size > largest - word) give(block);
-  else munmap(block, chunk);
+  munmap(block, size);
   return true;
 }
 

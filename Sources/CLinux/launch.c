@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/utsname.h>
 
 #include "bare.h"
 
@@ -140,9 +141,25 @@ static bool is_under_valgrind(void) {
   return answer != 0;
 }
 
+// Whether a child that a signal ends with a core dump before its program runs ends alone. Before Linux 5.16 all that
+// share its memory did, and that would be us (zap_threads() in fs/coredump.c).
+static bool dies_alone(void) {
+  struct utsname kernel;
+  int version[2] = {0, 0};
+  if (uname(&kernel) < 0) return false;
+  const char *at = kernel.release;
+  for (int part = 0; part < 2; part++) {
+    for (; *at >= '0' && *at <= '9' && version[part] < 1000; at++) version[part] = version[part] * 10 + (*at - '0');
+    if (*at == '.') at++;
+  }
+  return version[0] > 5 || (version[0] == 5 && version[1] >= 16);
+}
+
 static pid_t launch_first(const struct clinux_launch *launch) {
   // Written, and not read first: a page that is read and then written is faulted in twice.
-  if (__atomic_exchange_n(&first.is_taken, true, __ATOMIC_RELAXED) || is_under_valgrind()) return -1;
+  if (__atomic_exchange_n(&first.is_taken, true, __ATOMIC_RELAXED) || !dies_alone() ||
+      is_under_valgrind())
+    return -1;
   // The child reads it when we are long gone from here.
   first.launch = *launch;
   return clone(run_first, first.stack + sizeof first.stack, CLONE_VM | SIGCHLD, NULL);

@@ -76,8 +76,8 @@ final class Places {
   @inline(never)
   subscript(place: Int) -> Connection? { taken.indices.contains(place) ? taken[place] : nil }
 
-  /// A place for the next who comes: a free one, or that of who has its answer already or has not asked yet,
-  /// whoever did so longest. So neither silence nor slowness keeps a probe out. nil where all wait for an answer.
+  /// A place for the next who comes, ``put(_:in:)``: a free one, or that of who has its answer already or has not asked
+  /// yet, whoever did so longest. So neither silence nor slowness keeps a probe out. nil where all wait for an answer.
   func free() -> Int? {
     var best: Int?
     for place in taken.indices {
@@ -92,13 +92,13 @@ final class Places {
       }
       best = place
     }
-    if let best { close(best) }
     return best
   }
 
-  /// Puts a connection into a free place.
+  /// Puts a connection into a place, and closes who was there.
   func put(_ connection: Connection, in place: Int) {
-    if taken[place] == nil { count += 1 }
+    close(place)
+    count += 1
     taken[place] = connection
   }
 

@@ -28,7 +28,7 @@ public final class Supervisor {
   var moreChildren = false
   var moreNotices = false
   /// From when on a wait without an end is a rest; nil where what the last one gave back is not in use again.
-  private var restsFrom: Duration?
+  var restsFrom: Duration?
   var orphans = OrphanStorm()
   var httpIsPaused = false
   var exitCode: UInt8?
@@ -216,6 +216,7 @@ public final class Supervisor {
     control.tick(at: now)
     http.tick(at: now)
     takeReadinessTick()
+    listenAsThereIsRoom()
   }
 
   /// While ebb is awake, and the service serves: how many connections come.

@@ -41,4 +41,22 @@ import Testing
     waiter.remove(pipe.read)
     #expect(wakeups(waiter, during: .zero) == [])
   }
+
+  @Test func `forgets a quiet descriptor that is removed`() throws {
+    let waiter = Waiter()
+    let name: Text = "@ebb-waiter-\(ProcessID.own)"
+    let socket = try name.bytes.withCString { (name) throws(Errno) in try UnixSocket(named: name) }
+    try waiter.addQuiet(socket.descriptor, token: 5)
+    waiter.remove(socket.descriptor)
+    socket.descriptor.close()
+    let pipe = try FileDescriptor.pipe()
+    defer {
+      pipe.read.close()
+      pipe.write.close()
+    }
+    try waiter.add(pipe.read, token: 7)
+    #expect(wakeups(waiter, during: .zero) == [])
+    _ = try [UInt8(1)].withUnsafeBytes { (bytes) throws(Errno) in try pipe.write.write(bytes) }
+    #expect(wakeups(waiter, during: nil) == ["descriptor 7"])
+  }
 }

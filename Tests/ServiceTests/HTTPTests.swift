@@ -130,6 +130,7 @@ struct HTTPTests {
     let busy = try Client("127.0.0.1", 8080, from: ebb.network)
     try busy.request("/slow?ms=800")
     try ebb.network.waitUntilUnread(0, on: 8080)
+    try ebb.network.waitUntilListening(on: 9100)
     let hook = try Client("127.0.0.1", 9100, from: ebb.network)
     try hook.request("/drain")
     try wait(until: "it drains") { try ebb.get("/livez").body == "live: draining\n" }
@@ -145,6 +146,7 @@ struct HTTPTests {
 
   @Test func aDrainWhoseClientHangsUpGoesOnAndEightMayWait() throws {
     let ebb = try Supervised(Self.on + ["--http-drain", "--lame-duck", "600s"])
+    try ebb.network.waitUntilListening(on: 9100)
     let hooks = try (0..<8).map { _ in try Client("127.0.0.1", 9100, from: ebb.network) }
     for hook in hooks { try hook.request("/drain") }
     try wait(until: "all are waited for") { try ebb.get("/drain").status == 503 }
@@ -209,6 +211,7 @@ struct HTTPTests {
 
   @Test func aRequestMayComeInPieces() throws {
     let ebb = try Supervised(Self.on)
+    try ebb.network.waitUntilListening(on: 9100)
     let client = try Client("127.0.0.1", 9100, from: ebb.network)
     for byte in "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n".utf8 {
       try client.send(bytes: [byte])
@@ -253,5 +256,57 @@ struct HTTPTests {
     try ebb.run.signal(SIGTERM)
     #expect(try ebb.run.finish() == .code(143))
     #expect(!ebb.run.report.contains("910"))
+  }
+
+  // MARK: - Places
+
+  @Test func aProbeIsAnsweredWhereAllPlacesButOneWaitForAnAnswer() throws {
+    let folder = try TemporaryFolder()
+    let ebb = try Supervised(
+      Self.on + ["--ready-when", "exec:sh -c 'until test -e \(folder.path)/go; do sleep 0.02; done'"])
+    #expect(try ebb.get("/livez").status == 200)
+    let before = try ebb.descriptors()
+    let asking = try (0..<31).map { _ in
+      let client = try Client("127.0.0.1", 9100, from: ebb.network)
+      try client.send("GET /readyz HTTP/1.1\r\nHost: test\r\n\r\n")
+      return client
+    }
+    try wait(until: "they have a place") { try ebb.descriptors() >= before + 31 }
+    // Each is the last to come, and has not asked yet when it is taken.
+    for _ in 0..<5 { #expect(try ebb.get("/livez").status == 200) }
+    try folder.write("go", "")
+    for client in asking { #expect(try Supervised.answer(of: client).status != 0) }
+  }
+
+  @Test func nobodyIsClosedForSomebodyWhoDoesNotCome() throws {
+    let ebb = try Supervised(Self.on)
+    let before = try descriptorsAtRest(ebb)
+    let silent = try (0..<32).map { _ in try Client("127.0.0.1", 9100, from: ebb.network) }
+    try wait(until: "all have a place") { try ebb.descriptors() == before + 32 }
+    withExtendedLifetime(silent) {}
+  }
+
+  @Test(.requires(.tool("prlimit"))) func thePagesAreBackAfterAMomentWithoutADescriptor() throws {
+    let ebb = try Supervised(Self.on)
+    let before = try descriptorsAtRest(ebb)
+    func limit(_ count: Int) throws {
+      #expect(
+        try Running(["prlimit", "--pid", "\(ebb.run.pid)", "--nofile=\(count):"]).waitForExit() == .code(0))
+    }
+    try limit(before)
+    let turns = try ebb.figure("voluntary_ctxt_switches")
+    let client = try Client("127.0.0.1", 9100, from: ebb.network)
+    try wait(until: "it has been woken") { try ebb.figure("voluntary_ctxt_switches") > turns }
+    try limit(1024)
+    client.close()
+    // Nobody else wakes it.
+    for _ in 0..<3 { #expect(try ebb.get("/livez").status == 200) }
+  }
+
+  /// Its three standard ones, its network namespace's counters, the loop's, the signals', and two listeners.
+  private func descriptorsAtRest(_ ebb: Supervised) throws -> Int {
+    #expect(try ebb.get("/livez").status == 200)
+    try wait(until: "the connection is closed") { try ebb.descriptors() == 8 }
+    return 8
   }
 }

@@ -141,6 +141,7 @@ struct ScarcityTests {
       ["--http", "9100", "--verbose"],
       ["sh", "-c", "setsid sleep 60 & echo ready; exec sleep 60"], behind: ["prlimit", "--nofile=20", "--"])
     try ebb.run.waitForLine(containing: "ready")
+    try ebb.network.waitUntilListening(on: 9100)
     let silent = try (0..<40).map { _ in try Client("127.0.0.1", 9100, from: ebb.network) }
     try wait(until: "no more are taken in") { try ebb.descriptors() >= 16 }
     try ebb.run.signal(SIGTERM)
@@ -224,6 +225,15 @@ struct ScarcityTests {
     #expect(after.state == "S")
     try run.signal(SIGTERM)
     #expect(try run.waitForExit() == .code(143))
+  }
+
+  @Test(.requires(.root, .namespaces)) func afterEachAnswerItRestsAgain() throws {
+    let ebb = try Supervised()
+    for _ in 0..<10 {
+      try ebb.waitUntilAsked()
+      // A page for the wait; the plain build has some that are never given back.
+      try wait(until: "its code is given back") { try ebb.figure("RssFile") <= 32 }
+    }
   }
 
   @Test(.requires(.root, .tool("strace")))

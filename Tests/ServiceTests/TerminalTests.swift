@@ -235,6 +235,57 @@ struct TerminalTests {
     #expect(shell.foreground == shell.pid)
   }
 
+  @Test(.requires(.tool("python3"))) func aTerminalOfWhichLittleIsReadHoldsNothingUp() throws {
+    // The service fills the terminal, and makes orphans when it is asked to: a line of ebb's for each. Then it is read
+    // until it says that it can be written to, which is long before it has room for all of them.
+    let service = """
+      import os, signal, time
+      file = os.open("/proc/self/fd/1", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+      try:
+          while True: os.write(file, b"x" * 200)
+      except BlockingIOError: pass
+      signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+      while True:
+          os.write(9, b"r")
+          signal.sigwait([signal.SIGUSR1])
+          for _ in range(80):
+              if os.fork() == 0:
+                  if os.fork() == 0: time.sleep(0.05)
+                  os._exit(0)
+              os.wait()
+      """
+    let run = try Running([
+      "python3", "-c",
+      """
+      import os, pty, select, signal, subprocess, sys, time, tty
+      ours, theirs = pty.openpty()
+      tty.setraw(theirs)
+      told, tells = os.pipe()
+      os.dup2(tells, 9)
+      ebb = subprocess.Popen(
+          [sys.argv[1], "--warn-on-reap", "--log", "json", "--", sys.executable, "-c", sys.argv[2]],
+          stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, pass_fds=[9], start_new_session=True)
+      def reaped():
+          ebb.send_signal(signal.SIGUSR1)
+          os.read(told, 1)
+          children = "/proc/%d/task/%d/children" % (ebb.pid, ebb.pid)
+          while len(open(children).read().split()) > 1: time.sleep(0.01)
+      os.read(told, 1)
+      reaped()
+      print("reaped, and nobody reads", flush=True)
+      while not select.select([], [theirs], [], 0)[1]: os.read(ours, 64)
+      reaped()
+      print("reaped, and a little was read", flush=True)
+      ebb.send_signal(signal.SIGTERM)
+      print("exit", ebb.wait(), flush=True)
+      """, try Binary.ebb.path(), service,
+    ])
+    try run.waitForLine(containing: "nobody reads")
+    try run.waitForLine(containing: "a little was read")
+    try run.waitForLine(containing: "exit 143")
+    #expect(try run.finish() == .code(0))
+  }
+
   // MARK: - Without a terminal
 
   @Test func withoutATerminalTSTPSuspendsAndCONTResumes() throws {

@@ -33,6 +33,7 @@ final class ControlServer {
       try waiter.addQuiet(socket.descriptor, token: Token(.controlListener).rawValue)
       try socket.listen()
     } catch {
+      waiter.remove(socket.descriptor)
       socket.descriptor.close()
       throw error
     }

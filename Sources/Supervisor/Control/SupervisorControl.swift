@@ -44,6 +44,7 @@ extension Supervisor {
       case .place(let place):
         readControl(place)
         control.places.follow(place)
+        restsFrom = .zero
       }
     }
   }

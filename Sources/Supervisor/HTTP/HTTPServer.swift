@@ -156,6 +156,7 @@ final class HTTPServer {
       // which can overtake the answer.
       _ = shutdown(connection.descriptor.rawValue, clinux_shut_write())
       connection.state = .hangUp
+      isFull = false
     }
     // While it is being sent, what the peer says is left to wait: it would wake us without end.
     if isSent == connection.waitsForRoom {

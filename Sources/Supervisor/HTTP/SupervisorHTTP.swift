@@ -37,7 +37,9 @@ extension Supervisor {
       if httpIsPaused {
         waiter.remove(listener.descriptor)
       } else {
-        try? waiter.add(listener.descriptor, token: Token(.httpListener, index).rawValue)
+        if (try? waiter.add(listener.descriptor, token: Token(.httpListener, index).rawValue)) == nil {
+          http.places.pausedUntil = now + Places.pause
+        }
       }
     }
   }

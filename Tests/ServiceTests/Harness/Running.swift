@@ -244,7 +244,8 @@ final class Running: @unchecked Sendable {
   /// Every living process that came from this one, itself included: even one that was orphaned, or has a
   /// session of its own.
   func processes() -> [ProcessLook] {
-    let found = Set(ProcessLook.marked(mark) + (hasEnded ? [] : ProcessLook.descendants(of: pid)))
+    // (A process that writes its title over its environment has no mark left.)
+    let found = Set(ProcessLook.marked(mark) + (hasEnded ? [] : [pid] + ProcessLook.descendants(of: pid)))
     return found.sorted().compactMap { ProcessLook($0) }.filter(\.isAlive)
   }
 
