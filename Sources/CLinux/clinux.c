@@ -25,6 +25,9 @@
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77
 #endif
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
 #ifndef RWF_NOWAIT
 #define RWF_NOWAIT 8
 #endif
@@ -142,7 +145,14 @@ ssize_t clinux_write_nowait(int fd, const void *bytes, size_t count) {
   struct iovec vector = {.iov_base = (void *)bytes, .iov_len = count};
   // RWF_NOWAIT with offset -1 is write(2) at the current position, preadv2(2).
   ssize_t written = syscall(SYS_pwritev2, fd, &vector, 1, -1L, -1L, RWF_NOWAIT);
-  if (written >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL && errno != ESPIPE)) return written;
+  if (written >= 0) return written;
+  struct stat status;
+  if (errno == EAGAIN) {
+    // Some file systems (btrfs, XFS) refuse it to a file, however much room there is.
+    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) return errno = EAGAIN, -1;
+  } else if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL && errno != ESPIPE) {
+    return -1;
+  }
   // A terminal says that it has room where it has some, and a write that does not fit waits (n_tty_write()). The flag
   // that it shall not is to be had without the service, which shares the open file, with one of our own.
   struct winsize size;
@@ -283,6 +293,11 @@ int clinux_peer_pidfd(int fd) {
 
 int clinux_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
 
+void clinux_refuse_descriptors(int fd) {
+  int no = 0;
+  setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof no);
+}
+
 int clinux_accept_leaving(int fd, int spare) {
   struct rlimit limit;
   // The kernel gives the lowest number that is free: a high one tells that few are.
@@ -309,8 +324,9 @@ int clinux_pass_credentials(int fd) {
 }
 
 ssize_t clinux_receive_with_sender(int fd, void *bytes, size_t count, pid_t *sender) {
+  // Of no room for more: descriptors that somebody sends along are dropped by the kernel, and never are ours.
   union {
-    char space[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int) * 16)];
+    char space[CMSG_SPACE(sizeof(struct ucred))];
     struct cmsghdr align;
   } control;
   struct iovec vector = {.iov_base = bytes, .iov_len = count};
@@ -320,20 +336,10 @@ ssize_t clinux_receive_with_sender(int fd, void *bytes, size_t count, pid_t *sen
   if (received < 0) return received;
   *sender = 0;
   for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c != NULL; c = CMSG_NXTHDR(&message, c)) {
-    if (c->cmsg_level != SOL_SOCKET) continue;
-    if (c->cmsg_type == SCM_CREDENTIALS) {
-      struct ucred credentials;
-      memcpy(&credentials, CMSG_DATA(c), sizeof credentials);
-      *sender = credentials.pid;
-    } else if (c->cmsg_type == SCM_RIGHTS) {
-      // Descriptors that somebody sends along are nothing that we want to keep open.
-      size_t descriptors = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-      for (size_t i = 0; i < descriptors; i++) {
-        int descriptor;
-        memcpy(&descriptor, CMSG_DATA(c) + i * sizeof descriptor, sizeof descriptor);
-        close(descriptor);
-      }
-    }
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_CREDENTIALS) continue;
+    struct ucred credentials;
+    memcpy(&credentials, CMSG_DATA(c), sizeof credentials);
+    *sender = credentials.pid;
   }
   return received;
 }

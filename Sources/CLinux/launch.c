@@ -145,14 +145,11 @@ static bool is_under_valgrind(void) {
 // share its memory did, and that would be us (zap_threads() in fs/coredump.c).
 static bool dies_alone(void) {
   struct utsname kernel;
-  int version[2] = {0, 0};
   if (uname(&kernel) < 0) return false;
-  const char *at = kernel.release;
-  for (int part = 0; part < 2; part++) {
-    for (; *at >= '0' && *at <= '9' && version[part] < 1000; at++) version[part] = version[part] * 10 + (*at - '0');
-    if (*at == '.') at++;
-  }
-  return version[0] > 5 || (version[0] == 5 && version[1] >= 16);
+  const char *release = kernel.release;
+  // "10." and on, "6.", "5.16" to "5.19", which was the last of the fives.
+  if (release[0] != '5' || release[1] != '.') return release[1] != '.' || release[0] > '5';
+  return release[2] == '1' && release[3] >= '6';
 }
 
 static pid_t launch_first(const struct clinux_launch *launch) {

@@ -27,7 +27,10 @@ public struct UnixSocket {
   }
 
   /// Lets others connect to its name.
-  public func listen() throws(Errno) { try checked(CLinux.listen(descriptor.rawValue, 64)) }
+  public func listen() throws(Errno) {
+    clinux_refuse_descriptors(descriptor.rawValue)
+    try checked(CLinux.listen(descriptor.rawValue, 64))
+  }
 
   /// Connects to a name; gives up after `limit`, as does every later send and receive.
   public init(connectingTo name: CString, limit: Duration) throws(Errno) {

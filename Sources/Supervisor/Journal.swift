@@ -196,13 +196,19 @@ final class Journal {
   /// Writes what waits, as far as it goes without waiting.
   func flush() {
     while !waiting.isEmpty {
-      let count = waiting.withUnsafeBufferPointer { (buffer) -> Int in
-        // A pipe takes up to 4,096 bytes whole or not at all, pipe(7).
-        (try? FileDescriptor.standardError.writeNow(
-          UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer).prefix(4096)))) ?? 0
+      do throws(Errno) {
+        let count = try waiting.withUnsafeBufferPointer { (buffer) throws(Errno) -> Int in
+          // A pipe takes up to 4,096 bytes whole or not at all, pipe(7).
+          try FileDescriptor.standardError.writeNow(
+            UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer).prefix(4096)))
+        }
+        if count <= 0 { return }
+        waiting.removeFirst(min(count, waiting.count))
+      } catch {
+        // Closed, or nobody will ever read: there is nothing to wait for.
+        if error != .wouldBlock { waiting = [] }
+        return
       }
-      if count <= 0 { return }
-      waiting.removeFirst(min(count, waiting.count))
     }
   }
 

@@ -60,8 +60,10 @@ final class Service {
   /// Sends it a signal, or its whole group where the user wants that.
   func send(_ signal: Signal) {
     guard isAlive else { return }
-    if let named, !named.isCurrent, let former {
-      // The one that was named is gone, and only its parent was told: the launched one is the main one again.
+    if let named, !named.isCurrent {
+      // The one that was named is gone, and only its parent was told: its number may be a stranger's by now. The launched
+      // one is the main one again, where it is still there.
+      guard let former else { return }
       process = former
       self.former = nil
       self.named = nil

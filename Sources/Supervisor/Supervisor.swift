@@ -222,6 +222,8 @@ public final class Supervisor {
   /// While ebb is awake, and the service serves: how many connections come.
   private func noteTrafficIfDue() {
     guard configuration.manners.hasStop && exitCode == nil && !lifecycle.isAsked else { return }
+    // A turn that has only handed a signal on does not know the time. One of 16 asks for it.
+    guard turn != nil || counters.signalsForwarded & 15 == 1 else { return }
     if history.wantsSample(at: now) { noteTraffic() }
   }
 

@@ -406,4 +406,16 @@ struct ReadinessTests {
       #expect(try ebb.ask("ready").exit == .code(code))
     }
   }
+
+  @Test func aPortThatNobodyListensOnIsNotReadyThoughTCPCanConnectToItself() throws {
+    let network = try PrivateNetwork()
+    // Of two ports to connect from, one is the probe's own.
+    try network.run("sh", "-c", "echo 40000 40001 > /proc/sys/net/ipv4/ip_local_port_range")
+    let ebb = try Supervised(["--ready-when", "tcp:40000"], ["sleep", "60"], in: network)
+    for _ in 0..<20 {
+      let told = try ebb.ready()
+      #expect(told.exit == .code(1))
+      #expect(told.errors == "ebb: not ready: tcp:40000: Connection refused\n")
+    }
+  }
 }

@@ -59,10 +59,7 @@ int clinux_set_variable(const char *name, const char *value);
 
 // Variadic calls.
 static inline int clinux_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
-static inline int clinux_set_nonblocking(int fd) {
-  int flags = fcntl(fd, F_GETFL);
-  return flags < 0 ? flags : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
-}
+static inline int clinux_set_nonblocking(int fd) { return fcntl(fd, F_SETFL, O_NONBLOCK); }
 // PR_GET_CHILD_SUBREAPER, prctl(2).
 static inline bool clinux_is_subreaper(void) {
   int answer = 0;
@@ -78,6 +75,7 @@ static inline int clinux_prctl(int option, unsigned long argument) { return prct
 enum clinux_epoll { CLINUX_EPOLLIN = EPOLLIN, CLINUX_EPOLLOUT = EPOLLOUT, CLINUX_EPOLLHUP = EPOLLHUP, CLINUX_EPOLLERR = EPOLLERR };
 static inline int clinux_socket_raw_cloexec(void) { return SOCK_RAW | SOCK_CLOEXEC; }
 static inline int clinux_socket_stream_cloexec(void) { return SOCK_STREAM | SOCK_CLOEXEC; }
+static inline int clinux_socket_stream_nonblock(void) { return SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK; }
 static inline int clinux_socket_datagram_cloexec(void) { return SOCK_DGRAM | SOCK_CLOEXEC; }
 
 // What an error number means, in the words of glibc's strerror(3) whatever the libc.
@@ -178,6 +176,9 @@ struct clinux_peer {
 int clinux_peer(int fd, struct clinux_peer *peer);
 int clinux_peer_pidfd(int fd);
 
+// Has whoever sends descriptors along be refused, by a Unix socket and those that it accepts: SO_PASSRIGHTS, Linux 6.16.
+// Before, whoever throws such a message away may have to wait for the last close of a socket with SO_LINGER.
+void clinux_refuse_descriptors(int fd);
 // accept4(2), close-on-exec and non-blocking.
 int clinux_accept(int fd);
 // The same, but EMFILE, and the connection left to wait, where fewer than `spare` descriptors would be left.

@@ -35,6 +35,8 @@ final class ProbeRecord {
     case receiving
     /// The command runs.
     case running
+    /// It has been killed, and has not ended yet.
+    case killed
   }
 
   private var stage = Stage.none
@@ -43,7 +45,6 @@ final class ProbeRecord {
   private var refusal: Errno?
   private var bytes: [UInt8] = []
   private var command: Command?
-
   /// A probe that has not been asked yet.
   init(_ probe: Probe, _ last: ProbeResult? = nil) {
     self.probe = probe
@@ -74,6 +75,11 @@ final class ProbeRecord {
         result = .fails("the service has not said READY=1")
       }
     case .exec(let words):
+      // One that hangs in the kernel cannot be killed: another one would hang beside it, and so on. It is as it was.
+      if stage == .killed {
+        result = last
+        return
+      }
       command = try Command(words, signalMask: world.signalMask, ignoresChildSignal: world.ignoresChildSignal)
       stage = .running
     case .tcp(let port), .http(let port, _):
@@ -100,8 +106,7 @@ final class ProbeRecord {
     let isIPv6 = refusal != nil
     do throws(Errno) {
       descriptor = FileDescriptor(
-        try checked { socket(isIPv6 ? AF_INET6 : AF_INET, clinux_socket_stream_cloexec(), 0) })
-      descriptor.setNonblocking()
+        try checked { socket(isIPv6 ? AF_INET6 : AF_INET, clinux_socket_stream_nonblock(), 0) })
       do throws(Errno) {
         let descriptor = descriptor
         do throws(Errno) {
@@ -126,9 +131,11 @@ final class ProbeRecord {
   @inline(never)
   func advance(_ index: Int, _ world: Supervisor) {
     switch stage {
-    case .none, .running: return
+    case .none, .running, .killed: return
     case .connecting:
-      let error = clinux_socket_error(descriptor.rawValue)
+      var error = clinux_socket_error(descriptor.rawValue)
+      // To a port that nobody listens on it may have connected to itself.
+      if case .tcp(let port) = probe, clinux_local_port(descriptor.rawValue) == port { error = ECONNREFUSED }
       if error != 0 {
         connectElsewhere(index, Errno(error), world)
       } else if case .http(let port, let path) = probe {
@@ -193,8 +200,10 @@ final class ProbeRecord {
 
   /// A command has been reaped; false where it is not this one's.
   func noteReaped(_ process: ProcessID, _ status: ExitStatus) -> Bool {
-    guard stage == .running, let command, command.process == process else { return false }
+    let wasKilled = stage == .killed
+    guard wasKilled || stage == .running, let command, command.process == process else { return false }
     stage = .none
+    if wasKilled { return true }
     if let error = command.outcome() {
       result = .fails("cannot be run: \(error)")
     } else {
@@ -207,12 +216,12 @@ final class ProbeRecord {
   @inline(never)
   func giveUp(_ world: Supervisor) {
     switch stage {
-    case .none: return
+    case .none, .killed: return
     case .connecting, .sending, .receiving:
       finish(.fails("no answer within \(ReadinessCheck.limit)"), world)
     case .running:
       command?.kill()
-      stage = .none
+      stage = .killed
       result = .fails("not finished within \(ReadinessCheck.limit)")
     }
   }

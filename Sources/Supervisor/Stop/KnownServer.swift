@@ -127,6 +127,8 @@ public enum KnownServer: CaseIterable, Sendable {
   /// The server that a process is, now; nil where it is none that we know, or cannot be asked.
   public init?(process: ProcessID) {
     guard let comm = ProcessTable.name(of: process) else { return nil }
-    self.init(comm: comm, firstArgument: ProcessTable.firstArgument(of: process) ?? [])
+    // To read a command line is to wait for a process that hangs in mmap(2), access_remote_vm(): only where it says more.
+    let isInterpreter = comm.hasPrefix("python") || comm.hasPrefix("ruby")
+    self.init(comm: comm, firstArgument: isInterpreter ? ProcessTable.firstArgument(of: process) ?? [] : [])
   }
 }

@@ -33,27 +33,39 @@ def start(context):
     return figures
 
 
+# How the two below are taken: as the scheduler has it, and on one processor, where nobody waits for another one that
+# sleeps to be woken. Which of them the scheduler chooses for the init is another matter in each run, and more than what
+# the inits differ by.
+WHERE = (("", False), (", on one processor", True))
+
+
 def end(context):
     """From the end of the service to that of the init."""
     programs, words = commands(context, ["exit", "4000"])
-    lines = in_turns(context.helpers.launch, [context.rounds(1000)], words)
-    return [
-        of_values("exit", "child's exit to exit", program.name, "µs",
-                  [int(line[2]) / 1000 for line in lines if int(line[0]) == index], program.is_peer)
-        for index, program in enumerate(programs)]
+    figures = []
+    for where, pinned in WHERE:
+        lines = in_turns(context.helpers.launch, [context.rounds(1000)], words, pinned)
+        figures += [
+            of_values("exit", f"child's exit to exit{where}", program.name, "µs",
+                      [int(line[2]) / 1000 for line in lines if int(line[0]) == index], program.is_peer)
+            for index, program in enumerate(programs)]
+    return figures
 
 
 def signals(context):
     """From kill(2) to the handler of the service."""
     programs, words = commands(context, ["signals"])
-    lines = in_turns(context.helpers.signals, [context.rounds(4000), 1000], words)
     figures = []
-    for index, program in enumerate(programs):
-        mine = [line for line in lines if int(line[0]) == index]
-        times = [int(line[1]) / 1000 for line in mine if line[1] != "cpu"]
-        figures.append(of_values("signal", "signal to handler", program.name, "µs", times, program.is_peer))
-        cpu = next(int(line[2]) / 1000 for line in mine if line[1] == "cpu")
-        figures.append(Figure("signal", "the init's CPU", program.name, "µs", cpu, None, len(times), program.is_peer))
+    for where, pinned in WHERE:
+        lines = in_turns(context.helpers.signals, [context.rounds(4000), 1000], words, pinned)
+        for index, program in enumerate(programs):
+            mine = [line for line in lines if int(line[0]) == index]
+            times = [int(line[1]) / 1000 for line in mine if line[1] != "cpu"]
+            figures.append(
+                of_values("signal", f"signal to handler{where}", program.name, "µs", times, program.is_peer))
+            cpu = next(int(line[2]) / 1000 for line in mine if line[1] == "cpu")
+            figures.append(Figure(
+                "signal", f"the init's CPU{where}", program.name, "µs", cpu, None, len(times), program.is_peer))
     return figures
 
 

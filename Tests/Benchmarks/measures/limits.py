@@ -30,12 +30,14 @@ ALIKE = {
 
 def signal(figures, limits):
     for name, peers in ALIKE.items():
-        limits.to_best(f"signal to handler, {name}", figures, "signal", "signal to handler", name, peers, 1)
+        measure = "signal to handler, on one processor"
+        limits.to_best(f"{measure}, {name}", figures, "signal", measure, name, peers, 1)
 
 
 def exit_(figures, limits):
     for name, peers in ALIKE.items():
-        limits.to_best(f"child's exit to exit, {name}", figures, "exit", "child's exit to exit", name, peers, 1)
+        measure = "child's exit to exit, on one processor"
+        limits.to_best(f"{measure}, {name}", figures, "exit", measure, name, peers, 1)
 
 
 def reap(figures, limits):
