@@ -184,9 +184,9 @@ struct SocketsTests {
       "s = server(8080)\nfor _ in range(3): connect(8080)\nsettle(8080, ESTABLISHED, 3)", in: network)
     var told = try sockets(in: network)
     #expect(told.findings == [])
-    try wait(until: "they have waited") {
+    try wait(until: "all of them have waited") {
       told = try sockets(in: network)
-      return !told.findings.isEmpty
+      return told.findings.contains { $0.hasPrefix("3 connections") }
     }
     #expect(told.findings.count == 1)
     let finding = try #require(told.findings.first)
