@@ -395,6 +395,13 @@ class Life:
             self.ending = time.monotonic()
         return self.ending is not None
 
+    def look_until(self, is_so, seconds):
+        """Looks at ebb until this is so, for so long at most; ends when ebb does: its namespace waits for this driver."""
+        end = time.monotonic() + seconds
+        while not is_so() and time.monotonic() < end and not self.stage.is_over() and not self.is_ending():
+            self.look()
+            time.sleep(0.002)
+
     def bound(self):
         """The moment by which ebb has to have ended, by what is known; None where nothing says so."""
         moments = []
@@ -428,10 +435,8 @@ class Life:
         self.stand()
         self.is_lost = False
         self.doubtful = None
-        end = time.monotonic() + (30 if life["counted"] else 3)
-        while life["waits"] and not self.is_up and time.monotonic() < end and not self.stage.is_over():
-            self.look()
-            time.sleep(0.002)
+        if life["waits"]:
+            self.look_until(lambda: self.is_up, 30 if life["counted"] else 3)
         start = time.monotonic()
         events = list(life["events"])
         last = start + events[-1][0] / 1000
@@ -439,10 +444,7 @@ class Life:
             # All at once, and seen by the service, before anything else.
             while events[0][1] == "unread":
                 self.do(events.pop(0))
-            end = time.monotonic() + 10
-            while self.accepted < life["counted"][0] and time.monotonic() < end:
-                self.look()
-                time.sleep(0.002)
+            self.look_until(lambda: self.accepted >= life["counted"][0], 10)
             if self.accepted < life["counted"][0]:
                 # A machine so busy that the service did not listen yet.
                 self.seen["known losses that did not come about"] += 1
