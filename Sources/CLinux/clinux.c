@@ -65,7 +65,6 @@ int clinux_signalfd_set(int fd, uint64_t mask) {
 }
 
 int clinux_announce(int fd, int signal) {
-  if (signal == 0) return fcntl(fd, F_SETFL, O_NONBLOCK);
   if (fcntl(fd, F_SETOWN, getpid()) < 0 || fcntl(fd, F_SETSIG, signal) < 0) return -1;
   return fcntl(fd, F_SETFL, O_NONBLOCK | O_ASYNC);
 }
@@ -146,8 +145,8 @@ ssize_t clinux_write_nowait(int fd, const void *bytes, size_t count) {
   // RWF_NOWAIT with offset -1 is write(2) at the current position, preadv2(2).
   ssize_t written = syscall(SYS_pwritev2, fd, &vector, 1, -1L, -1L, RWF_NOWAIT);
   if (written >= 0) return written;
-  struct stat status;
   if (errno == EAGAIN) {
+    struct stat status;
     // Some file systems (btrfs, XFS) refuse it to a file, however much room there is.
     if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) return errno = EAGAIN, -1;
   } else if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL && errno != ESPIPE) {

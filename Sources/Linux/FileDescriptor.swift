@@ -78,7 +78,8 @@ public struct FileDescriptor: Equatable, Sendable {
     _ = poll(&wanted, 1, Int32(clamping: duration.inMilliseconds))
   }
 
-  /// Makes calls on the file fail with EAGAIN instead of waiting, fcntl(2) O_NONBLOCK. Only for files that
+  /// Makes calls on the file fail with EAGAIN instead of waiting, fcntl(2) O_NONBLOCK, and takes away the other flags that
+  /// can be changed, O_ASYNC among them. Only for files that
   /// are ebb's alone: the flag belongs to the open file, which a service may share.
   public func setNonblocking() { _ = clinux_set_nonblocking(rawValue) }
 

@@ -68,7 +68,7 @@ public final class Waiter {
 
   /// Has the kernel tell of it by a signal no more.
   private func silence(_ file: FileDescriptor) {
-    _ = clinux_announce(file.rawValue, 0)
+    file.setNonblocking()
     quiet = nil
   }
 

@@ -193,9 +193,7 @@ public final class Supervisor {
     case .notify: takeNotifications()
     case .probe: advanceProbe(token.index)
     case .controlListener: acceptControl()
-    case .control:
-      readControl(token.index)
-      restsFrom = .zero
+    case .control: readControl(token.index)
     case .httpListener: http.accept(token.index, at: now)
     case .http:
       advanceHTTP(token.index)

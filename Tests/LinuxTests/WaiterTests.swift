@@ -4,6 +4,24 @@ import Testing
 @testable import Linux
 
 @Suite(.serialized) struct `A wait` {
+  /// A pipe, closed with this value.
+  private final class Pipe {
+    let read: FileDescriptor
+    private let write: FileDescriptor
+
+    init() throws { (read, write) = try FileDescriptor.pipe() }
+
+    deinit {
+      read.close()
+      write.close()
+    }
+
+    /// Writes a byte.
+    func fill() throws {
+      _ = try [UInt8(1)].withUnsafeBytes { (bytes) throws(Errno) in try write.write(bytes) }
+    }
+  }
+
   private func wakeups(_ waiter: Waiter, during time: Duration?) -> [String] {
     var came: [String] = []
     waiter.wait(during: time) { wakeup in
@@ -25,21 +43,18 @@ import Testing
 
   @Test func `tells which descriptor is ready, and ends when its time is over`() throws {
     let waiter = Waiter()
-    let pipe = try FileDescriptor.pipe()
-    defer {
-      pipe.read.close()
-      pipe.write.close()
-    }
+    let pipe = try Pipe()
     try waiter.add(pipe.read, token: 7)
     #expect(wakeups(waiter, during: .zero) == [])
     let before = MonotonicClock.now
     // A fraction of a millisecond is never cut off: it would be over before its time.
     #expect(wakeups(waiter, during: .microseconds(4001)) == [])
     #expect(MonotonicClock.now - before >= .microseconds(4001))
-    _ = try [UInt8(1)].withUnsafeBytes { (bytes) throws(Errno) in try pipe.write.write(bytes) }
+    try pipe.fill()
     #expect(wakeups(waiter, during: nil) == ["descriptor 7"])
     waiter.remove(pipe.read)
     #expect(wakeups(waiter, during: .zero) == [])
+    withExtendedLifetime(pipe) {}
   }
 
   @Test func `forgets a quiet descriptor that is removed`() throws {
@@ -49,14 +64,11 @@ import Testing
     try waiter.addQuiet(socket.descriptor, token: 5)
     waiter.remove(socket.descriptor)
     socket.descriptor.close()
-    let pipe = try FileDescriptor.pipe()
-    defer {
-      pipe.read.close()
-      pipe.write.close()
-    }
+    let pipe = try Pipe()
     try waiter.add(pipe.read, token: 7)
     #expect(wakeups(waiter, during: .zero) == [])
-    _ = try [UInt8(1)].withUnsafeBytes { (bytes) throws(Errno) in try pipe.write.write(bytes) }
+    try pipe.fill()
     #expect(wakeups(waiter, during: nil) == ["descriptor 7"])
+    withExtendedLifetime(pipe) {}
   }
 }

@@ -124,14 +124,10 @@ struct ControlTests {
     let ebb = try Supervised()
     try waitUntilItCanBeAsked(ebb)
     let before = try ebb.descriptors()
-    func limit(_ count: Int) throws {
-      #expect(
-        try Running(["prlimit", "--pid", "\(ebb.run.pid)", "--nofile=\(count):"]).waitForExit() == .code(0))
-    }
-    try limit(before)
+    try ebb.limitDescriptors(to: before)
     let told = try ebb.ask("live")
     #expect(told.errors == "ebb: the supervisor does not answer in time\n")
-    try limit(1024)
+    try ebb.limitDescriptors(to: 1024)
     try ebb.waitUntilAsked()
   }
 
@@ -247,7 +243,7 @@ struct ControlTests {
   @Test func aDrainWhoseTimeRunsOutGoesOn() throws {
     let ebb = try Supervised(["--lame-duck", "600s"])
     try ebb.waitUntilAsked()
-    let told = try ebb.ask("drain", "--timeout", "100ms")
+    let told = try ebb.ask("drain", "--timeout", "1s")
     #expect(told.exit == .code(1))
     #expect(told.errors == "ebb: the time ran out (--timeout) before the work had left; the drain goes on\n")
     #expect(try ebb.phase() == "draining")

@@ -289,15 +289,11 @@ struct HTTPTests {
   @Test(.requires(.tool("prlimit"))) func thePagesAreBackAfterAMomentWithoutADescriptor() throws {
     let ebb = try Supervised(Self.on)
     let before = try descriptorsAtRest(ebb)
-    func limit(_ count: Int) throws {
-      #expect(
-        try Running(["prlimit", "--pid", "\(ebb.run.pid)", "--nofile=\(count):"]).waitForExit() == .code(0))
-    }
-    try limit(before)
+    try ebb.limitDescriptors(to: before)
     let turns = try ebb.figure("voluntary_ctxt_switches")
     let client = try Client("127.0.0.1", 9100, from: ebb.network)
     try wait(until: "it has been woken") { try ebb.figure("voluntary_ctxt_switches") > turns }
-    try limit(1024)
+    try ebb.limitDescriptors(to: 1024)
     client.close()
     // Nobody else wakes it.
     for _ in 0..<3 { #expect(try ebb.get("/livez").status == 200) }

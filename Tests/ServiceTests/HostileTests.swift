@@ -72,7 +72,10 @@ struct HostileTests {
     #expect(try ebb.get("/readyz").status == 200)
 
     try wait(until: "all connections are gone") { try ebb.descriptors() == Self.descriptorsAtRest }
-    #expect(try ebb.figure("RssAnon") - memory <= 64, "\(memory) KiB before")
+    // The most that its places have held at once is kept, some kB of answer each, and on a busy machine more of them
+    // wait at once than before. 25 bytes for each client that came would be more.
+    let after = try ebb.figure("RssAnon")
+    #expect(after - memory <= 256, "\(memory) KiB before, \(after) after")
     // Its last time limits have passed, and nothing wakes it any more.
     usleep(2_500_000)
     let switches = try ebb.figure("voluntary_ctxt_switches")
@@ -140,11 +143,7 @@ struct HostileTests {
   @Test(.requires(.tool("prlimit"))) func withoutADescriptorLeftItSleepsAndIsBackWhenThereIsOne() throws {
     let ebb = try supervised()
     let before = try ebb.descriptors()
-    func limit(_ count: Int) throws {
-      #expect(
-        try Running(["prlimit", "--pid", "\(ebb.run.pid)", "--nofile=\(count):"]).waitForExit() == .code(0))
-    }
-    try limit(before)
+    try ebb.limitDescriptors(to: before)
     let silent = try Client("127.0.0.1", 9100, from: ebb.network)
     let told = try ebb.ask("ready")
     #expect(told.exit == .code(3))
@@ -155,7 +154,7 @@ struct HostileTests {
     #expect(try ebb.ticks() - ticks < 20)
     // Signals go through all the while.
     try ebb.run.signal(40)
-    try limit(1024)
+    try ebb.limitDescriptors(to: 1024)
     try ebb.waitUntilReady()
     #expect(try ebb.get("/livez").status == 200)
     try ebb.run.signal(64)

@@ -277,7 +277,7 @@ struct ReadinessTests {
     let ebb = try Supervised(["--ready-when", "notify"], ["python3", "-c", service])
     try ebb.waitUntilReady()
     #expect(try ebb.status()["says"] as? String == "250")
-    #expect(try ebb.descriptors() == 9)
+    try wait(until: "only what it has at rest is open") { try ebb.descriptors() == 9 }
   }
 
   @Test(.requires(.tool("python3"))) func aProcessThatIsNamedAsTheMainOneIsSupervised() throws {

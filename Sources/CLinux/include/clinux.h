@@ -59,6 +59,7 @@ int clinux_set_variable(const char *name, const char *value);
 
 // Variadic calls.
 static inline int clinux_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
+// Of the flags that can be changed, this one and no other.
 static inline int clinux_set_nonblocking(int fd) { return fcntl(fd, F_SETFL, O_NONBLOCK); }
 // PR_GET_CHILD_SUBREAPER, prctl(2).
 static inline bool clinux_is_subreaper(void) {
@@ -96,7 +97,8 @@ bool clinux_wait_for_signal(uint64_t mask, int64_t nanoseconds, bool at_rest, st
 // Changes the set of a signalfd(2).
 int clinux_signalfd_set(int fd, uint64_t mask);
 // Has the kernel send us this signal, with a code above 0, each time that a non-blocking file becomes ready, fcntl(2)
-// O_ASYNC (where the signals that may be pending are too many, it is a SIGIO); 0: no more. -1 with errno.
+// O_ASYNC (where the signals that may be pending are too many, it is a SIGIO). -1 with errno. clinux_set_nonblocking()
+// ends it.
 int clinux_announce(int fd, int signal);
 // Takes these signals away where they are pending, sigtimedwait(2) without a wait; they must be blocked.
 void clinux_discard_pending(uint64_t mask);

@@ -44,13 +44,13 @@ extension Supervisor {
       case .place(let place):
         readControl(place)
         control.places.follow(place)
-        restsFrom = .zero
       }
     }
   }
 
   @inline(never)
   func readControl(_ place: Int) {
+    restsFrom = .zero
     guard let request = control.read(place) else { return }
     let answer: ControlAnswer
     switch request {

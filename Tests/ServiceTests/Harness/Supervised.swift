@@ -1,4 +1,5 @@
 import Foundation
+import Testing
 
 /// An ebb with a service, in a network of its own, so that its control socket and its ports are nobody else's;
 /// and the commands that ask it.
@@ -138,6 +139,12 @@ final class Supervised {
   /// How many descriptors it has open.
   func descriptors() throws -> Int {
     try FileManager.default.contentsOfDirectory(atPath: "/proc/\(run.pid)/fd").count
+  }
+
+  /// Lets it have as many open, from now on; needs prlimit.
+  func limitDescriptors(to count: Int) throws {
+    let change = try Running(["prlimit", "--pid", "\(run.pid)", "--nofile=\(count):"])
+    #expect(try change.waitForExit() == .code(0))
   }
 
   /// The processor time that it has used, in clock ticks.
