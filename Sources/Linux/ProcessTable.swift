@@ -149,28 +149,40 @@ public enum ProcessTable {
     return descendants(of: ancestor, among: records)
   }
 
-  /// The same, of records already read. A parent's record may be missing, since processes come and go as
-  /// they are read: its children are then found at the next look, as orphans.
+  /// The same, of records already read, in the order of their numbers, as /proc lists them. A parent's record may be
+  /// missing, since processes come and go as they are read: its children are then found at the next look, as orphans.
   static func descendants(of ancestor: ProcessID, among records: [ProcessRecord]) -> [ProcessRecord] {
-    var members: [Int32] = [ancestor.rawValue]
     var found: [ProcessRecord] = []
-    var rest = records
-    // A generation a round. Each round takes at least one record out, or is the last.
-    while true {
-      var next: [ProcessRecord] = []
-      var generation: [Int32] = []
-      for record in rest {
-        if members.contains(record.parent.rawValue) {
-          generation.append(record.process.rawValue)
-          if record.state != UInt8(ascii: "Z") { found.append(record) }
-        } else {
-          next.append(record)
+    var isFound = [UInt8](repeating: 0, count: records.count)
+    var hasMore = true
+    // Once, and once more: most are younger than their parents and so behind them, whatever the shape of the tree.
+    // Each time that the numbers began anew between a parent and its child takes one round more.
+    while hasMore {
+      hasMore = false
+      records.withUnsafeBufferPointer { records in
+        for index in records.indices where isFound[index] == 0 {
+          let parent = records[index].parent
+          if parent != ancestor {
+            guard let place = place(of: parent, in: records), isFound[place] != 0 else { continue }
+          }
+          isFound[index] = 1
+          hasMore = true
+          if records[index].state != UInt8(ascii: "Z") { found.append(records[index]) }
         }
       }
-      if generation.isEmpty { return found }
-      members = generation
-      rest = next
     }
+    return found
+  }
+
+  /// Where the record of a process is among records in the order of their numbers; nil where it is missing.
+  private static func place(of process: ProcessID, in records: UnsafeBufferPointer<ProcessRecord>) -> Int? {
+    var place = 0
+    var end = records.count
+    while place < end {
+      let middle = (place &+ end) >> 1
+      if records[middle].process.rawValue < process.rawValue { place = middle &+ 1 } else { end = middle }
+    }
+    return place < records.count && records[place].process == process ? place : nil
   }
 
   /// Whether a process descends from another, by its parents; at most 1,000 generations.

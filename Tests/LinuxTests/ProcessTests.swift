@@ -101,7 +101,6 @@ import Testing
         parents[process] = parent
         records.append(record)
       }
-      records.shuffle()
       let ancestor = Int32.random(in: 1...(count + 1))
       let expected = Set(
         parents.keys.filter { isDescendant($0, of: ancestor, parents) && !zombies.contains($0) })
@@ -110,6 +109,12 @@ import Testing
       #expect(Set(numbers) == expected)
       #expect(numbers.count == expected.count, "each once")
     }
+  }
+
+  @Test func `are found in a chain as long as the table`() {
+    // A look for each generation would be two thousand million.
+    let records = (2...65_000).compactMap { record($0, parent: $0 - 1, zombie: false) }
+    #expect(ProcessTable.descendants(of: ProcessID(1), among: records).count == records.count)
   }
 
   @Test func `are found of a live child, which gets its signal only while it is the same`() throws {
