@@ -43,10 +43,11 @@ public enum KnownServer: CaseIterable, Sendable {
     }
   }
 
-  /// Whether one of them stops at this signal.
+  /// Whether one of them stops at this signal. It is asked of every signal that comes, and a list of all servers would be
+  /// allocated each time.
   static func isStopSignal(_ signal: Signal) -> Bool {
-    for server in allCases where server.stopSignal == signal { return true }
-    return false
+    signal == .terminate || signal == .interrupt || signal == .quit || signal == .user1
+      || signal == .windowChange
   }
 
   /// Whether the signal lets requests in progress finish by itself. Where it does not, ebb's own wait for busy
