@@ -134,8 +134,7 @@ public final class Waiter {
 
   /// Hands a signal over, unless it is the kernel's word of the quiet descriptor, which is ready then.
   private func hand(_ arrived: ArrivedSignal, _ take: (Wakeup) -> Void) {
-    guard hasBell, arrived.signal == Waiter.bell || arrived.signal == .inputOutput
-    else { return take(.signal(arrived)) }
+    guard hasBell, Waiter.bells.contains(arrived.signal) else { return take(.signal(arrived)) }
     // The kernel's SIGIO comes to nothing where one that a process sent is pending: that one stands for both.
     if arrived.sentByProcess { take(.signal(arrived)) }
     guard let quiet, arrived.signal == .inputOutput || !arrived.sentByProcess else { return }

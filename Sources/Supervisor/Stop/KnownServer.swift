@@ -43,8 +43,8 @@ public enum KnownServer: CaseIterable, Sendable {
     }
   }
 
-  /// Whether one of them stops at this signal. It is asked of every signal that comes, and a list of all servers would be
-  /// allocated each time.
+  /// Whether one of them stops at this signal: what ``stopSignal`` says, once more, for this is asked of every signal that
+  /// comes, and `allCases` would be allocated each time.
   static func isStopSignal(_ signal: Signal) -> Bool {
     signal == .terminate || signal == .interrupt || signal == .quit || signal == .user1
       || signal == .windowChange
