@@ -11,8 +11,8 @@ let embedded: [SwiftSetting] = [
 ]
 let small: [CSetting] = [
   .define("_GNU_SOURCE"),
-  // A heap of ebb's own, and with musl system calls without a wrapper: heap.c, thin.c.
-  .define("CLINUX_OWN", .when(configuration: .release)),
+  // heap.c
+  .define("CLINUX_OWN_HEAP", .when(configuration: .release)),
   .unsafeFlags(["-Os", "-ffunction-sections", "-fdata-sections"], .when(configuration: .release)),
 ]
 let staticExecutable: [LinkerSetting] = [

@@ -58,26 +58,13 @@ int clinux_sigprocmask(int how, const uint64_t *set, uint64_t *old) {
   return (int)syscall(SYS_rt_sigprocmask, how, set, old, sizeof(uint64_t));
 }
 
-int clinux_signalfd(uint64_t mask) { return clinux_signalfd_set(-1, mask); }
-
-int clinux_signalfd_set(int fd, uint64_t mask) {
-  return (int)syscall(SYS_signalfd4, fd, &mask, sizeof mask, SFD_CLOEXEC | SFD_NONBLOCK);
+int clinux_signalfd(uint64_t mask) {
+  return (int)syscall(SYS_signalfd4, -1, &mask, sizeof mask, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-int clinux_announce(int fd, int signal) {
-  if (fcntl(fd, F_SETOWN, getpid()) < 0 || fcntl(fd, F_SETSIG, signal) < 0) return -1;
-  return fcntl(fd, F_SETFL, O_NONBLOCK | O_ASYNC);
-}
-
-int clinux_default_action(int signal) {
-  // As the kernel has it, rt_sigaction(2): with no handler of ours there is none of what sigaction(3) sees to.
-  struct {
-    void (*handler)(int);
-    unsigned long flags;
-    void (*restorer)(void);
-    uint64_t mask;
-  } new = {.handler = SIG_DFL}, old;
-  return syscall(SYS_rt_sigaction, signal, &new, &old, sizeof new.mask) < 0 ? -1 : old.handler == SIG_IGN;
+int clinux_default_action(int number) {
+  void (*before)(int) = signal(number, SIG_DFL);
+  return before == SIG_ERR ? -1 : before == SIG_IGN;
 }
 
 void clinux_discard_pending(uint64_t mask) {
@@ -86,11 +73,7 @@ void clinux_discard_pending(uint64_t mask) {
 }
 
 bool clinux_holds(const void *bytes, size_t count, const char *words) {
-  // memmem(3) would do it faster, and weigh a kilobyte.
-  size_t length = strlen(words);
-  for (const char *at = bytes; count >= length; at++, count--)
-    if (memcmp(at, words, length) == 0) return true;
-  return false;
+  return memmem(bytes, count, words, strlen(words)) != NULL;
 }
 
 int clinux_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
@@ -107,27 +90,6 @@ int clinux_wait(idtype_t type, id_t id, struct clinux_child *child, int options)
   child->pid = info.si_pid;
   child->code = info.si_code;
   child->status = info.si_status;
-  return 0;
-}
-
-int clinux_set_variable(const char *name, const char *value) {
-  size_t length = strlen(name), count = 0, kept = 0;
-  while (environ[count] != NULL) count++;
-  char **variables = malloc((count + 2) * sizeof *variables), *entry = malloc(length + strlen(value) + 2);
-  if (variables == NULL || entry == NULL) {
-    free(variables);
-    free(entry);
-    errno = ENOMEM;
-    return -1;
-  }
-  for (size_t i = 0; i < count; i++)
-    if (strncmp(environ[i], name, length) != 0 || environ[i][length] != '=') variables[kept++] = environ[i];
-  memcpy(entry, name, length);
-  entry[length] = '=';
-  strcpy(entry + length + 1, value);
-  variables[kept] = entry;
-  variables[kept + 1] = NULL;
-  environ = variables;
   return 0;
 }
 

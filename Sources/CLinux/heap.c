@@ -1,13 +1,15 @@
-// The heap of the release build, in the place of the C library's: one thread, no locks, a first part that costs no
-// system call, and a reserve for when the kernel has no memory left. Debug builds keep the C library's.
+// The heap of the release build, in the place of the C library's, whose refusal would end ebb: a Swift program traps
+// where it gets no memory. One thread, no locks, and a reserve for when the kernel has no memory left. Debug builds keep
+// the C library's.
 //
 // A block is a power of two or one and a half of one, a word of it its size; a freed one waits in the list of its
 // size and is never given back, so what is held is bounded by the most that was ever held of each size. What is
 // larger than 16 KiB is a mapping of its own, and gone when it is freed.
 //
-// The policy for a lack of memory: once the kernel refuses (RLIMIT_AS, vm.overcommit_memory=2), the reserve is used.
-// Nothing asks for memory without an end: a table that outsiders can fill asks clinux_memory_allows() before it grows
-// (Memory.swift), and does without from then on; all else is bounded, and fits.
+// The policy for a lack of memory: the kernel is asked first, each time. Where it refuses (RLIMIT_AS,
+// vm.overcommit_memory=2), the block comes from the reserve, and goes back there when it is freed, so that the reserve
+// is whole again once the lack is over. Nothing asks for memory without an end: a table that outsiders can fill asks
+// clinux_memory_allows() before it grows (Memory.swift), and does without where it may not; all else is bounded, and fits.
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -15,7 +17,7 @@
 
 #include <sys/mman.h>
 
-#ifdef CLINUX_OWN
+#ifdef CLINUX_OWN_HEAP
 
 enum {
   word = sizeof(size_t),
@@ -26,10 +28,15 @@ enum {
   sizes = 24,                // 32, 48, 64, 96, ... 98304: those above `largest` from the reserve alone
 };
 
-static _Alignas(16) unsigned char first[chunk + reserve];
-static unsigned char *next = first + word, *end = first + chunk;  // so that what is given out is aligned to 16
-static void *freed[sizes];
-static bool scarce;
+// Where blocks are cut from, and the freed ones of each size.
+struct arena {
+  unsigned char *next, *end;
+  void *freed[sizes];
+};
+
+static _Alignas(16) unsigned char first[chunk], reserved[reserve];
+// A word behind the beginning, so that what is given out is aligned to 16.
+static struct arena ordinary = {first + word, first + chunk}, scarce = {reserved + word, reserved + reserve};
 
 static void *map(size_t size) {
   void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -48,27 +55,31 @@ static unsigned place(size_t *size) {
   return index;
 }
 
-// From here on blocks are cut from the reserve; false where they are already.
-static bool use_reserve(void) {
-  if (scarce) return false;
-  scarce = true;
-  next = first + chunk + word;
-  end = first + chunk + reserve;
-  return true;
+static bool is_reserved(void *block) {
+  return (unsigned char *)block >= reserved && (unsigned char *)block < reserved + sizeof reserved;
 }
-
-// More for the blocks to be cut from: a chunk, else the reserve.
-static bool refill(void) {
-  unsigned char *memory = scarce ? NULL : map(chunk);
-  if (memory == NULL) return use_reserve();
-  next = memory + word;
-  end = memory + chunk;
-  return true;
-}
-
-static bool is_ours(void *block) { return (unsigned char *)block >= first && (unsigned char *)block < first + sizeof first; }
 
 static size_t *header(void *block) { return (size_t *)block - 1; }
+
+// A block of a size as place() makes it; NULL where the arena has none.
+static void *cut(struct arena *arena, size_t size, unsigned index) {
+  void *block = arena->freed[index];
+  if (block != NULL) {
+    arena->freed[index] = *(void **)block;
+    return block;
+  }
+  if ((size_t)(arena->end - arena->next) < size) return NULL;
+  block = arena->next + word;
+  arena->next += size;
+  *header(block) = size;
+  return block;
+}
+
+static void *take_reserved(size_t size) {
+  if (size > 96 * 1024) return NULL;
+  unsigned index = place(&size);
+  return cut(&scarce, size, index);
+}
 
 static void *take(size_t wanted) {
   size_t size = wanted + word;
@@ -76,47 +87,41 @@ static void *take(size_t wanted) {
   if (size > largest) {
     size_t whole = (wanted + 16 + 4095) & ~(size_t)4095;
     unsigned char *memory = whole < wanted ? NULL : map(whole);
-    if (memory != NULL) {
-      memory += 16;
-      *header(memory) = whole;
-      return memory;
-    }
-    if (size > 96 * 1024) return NULL;
-    use_reserve();
+    if (memory == NULL) return take_reserved(size);
+    memory += 16;
+    *header(memory) = whole;
+    return memory;
   }
   unsigned index = place(&size);
-  void *block = freed[index];
-  if (block != NULL) {
-    freed[index] = *(void **)block;
-    return block;
-  }
-  while ((size_t)(end - next) < size)
-    if (!refill()) return NULL;
-  block = next + word;
-  next += size;
-  *header(block) = size;
-  return block;
+  void *block = cut(&ordinary, size, index);
+  if (block != NULL) return block;
+  unsigned char *memory = map(chunk);
+  if (memory == NULL) return take_reserved(size);
+  ordinary.next = memory + word;
+  ordinary.end = memory + chunk;
+  return cut(&ordinary, size, index);
 }
 
+static bool is_mapping(void *block) { return *header(block) > largest && !is_reserved(block); }
+
 static size_t room(void *block) {
-  size_t size = *header(block);
-  return size > largest && !is_ours(block) ? size - 16 : size - word;  // 16: before the memory of a mapping
+  return *header(block) - (is_mapping(block) ? 16 : word);  // 16: before the memory of a mapping
 }
 
 static void give(void *block) {
   size_t size = *header(block);
-  if (size > largest && !is_ours(block)) {
+  if (is_mapping(block)) {
     munmap((unsigned char *)block - 16, size);
     return;
   }
   unsigned index = place(&size);
-  *(void **)block = freed[index];
-  freed[index] = block;
+  struct arena *arena = is_reserved(block) ? &scarce : &ordinary;
+  *(void **)block = arena->freed[index];
+  arena->freed[index] = block;
 }
 
 bool clinux_memory_allows(size_t size) {
   // The reserve is not for this, so it is a mapping of its own that is asked for.
-  if (scarce) return false;
   if (size < chunk) size = chunk;
   void *block = map(size);
   if (block == NULL) return false;

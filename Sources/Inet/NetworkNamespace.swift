@@ -9,7 +9,6 @@ public enum NetworkNamespace {
 
   /// The inode of a process's, /proc/PID/ns/net, namespaces(7); 0 where we may not know. Equal for two
   /// processes in the same one.
-  @inline(never)
   static func number(of process: ProcessID) -> UInt64 {
     let path: Text = "/proc/\(process)/ns/net"
     return path.bytes.withCString { File.inode($0) }
@@ -17,7 +16,6 @@ public enum NetworkNamespace {
 
   /// Calls `body` with each process of /proc and whether it is in our namespace, until that gives false; false
   /// where there is no /proc.
-  @inline(never)
   static func visitProcesses(_ body: (_ process: ProcessID, _ isOurs: Bool) -> Bool) -> Bool {
     let own = number(of: .own)
     do throws(Errno) {

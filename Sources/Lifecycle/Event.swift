@@ -19,13 +19,6 @@ public enum Event: Equatable, Sendable {
   case childless
   /// The time that ``Lifecycle/wake`` named has come.
   case tick
-
-  /// Whether it matters when it has happened. A signal that is only handed on is handed on at any time, and sooner where
-  /// nobody looks at the clock first.
-  public var hasMoment: Bool {
-    if case .signal = self { return false }
-    return true
-  }
 }
 
 /// What a look at the service's sockets found.

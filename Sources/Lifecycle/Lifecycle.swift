@@ -56,17 +56,14 @@ public struct Lifecycle: Sendable {
 
   /// Where the service is in its life.
   public var phase: Phase {
-    @inline(never)
-    get {
-      switch state {
-      case .starting: .starting
-      case .serving: .serving
-      case .lameDuck, .finishing: .draining
-      case .drained: .drained
-      case .stopping, .clearing: .stopping
-      case .lingering: .lingering
-      case .done: .done
-      }
+    switch state {
+    case .starting: .starting
+    case .serving: .serving
+    case .lameDuck, .finishing: .draining
+    case .drained: .drained
+    case .stopping, .clearing: .stopping
+    case .lingering: .lingering
+    case .done: .done
     }
   }
 
@@ -252,7 +249,6 @@ public struct Lifecycle: Sendable {
 
   // MARK: - From state to state
 
-  @inline(never)
   private mutating func beginDrain(bySignal signal: SignalNumber?, at now: Duration) -> Actions {
     drainBegan = now
     onlyRequested = signal == nil
@@ -271,7 +267,6 @@ public struct Lifecycle: Sendable {
 
   /// A drain signal after the first: true when it says hurry. One that comes while only a request is known
   /// joins the drain, and asks for the stop at its end.
-  @inline(never)
   private mutating func hurries(at now: Duration) -> Bool {
     if onlyRequested {
       onlyRequested = false
@@ -291,7 +286,6 @@ public struct Lifecycle: Sendable {
     return Actions(.look)
   }
 
-  @inline(never)
   private mutating func waitForBusy(at now: Duration) -> Actions {
     state = .finishing
     end = limitedBeforeStop(now + plan.busyMax)
@@ -314,7 +308,6 @@ public struct Lifecycle: Sendable {
 
   /// The main process is gone. Its descendants are asked to end at the next tick, at once, unless the word
   /// that there are none comes first.
-  @inline(never)
   private mutating func clear(_ code: UInt8, at now: Duration) -> Actions {
     exitCode = code
     if !plan.endsDescendants { return linger(at: now) }
@@ -327,7 +320,6 @@ public struct Lifecycle: Sendable {
     return .none
   }
 
-  @inline(never)
   private mutating func linger(at now: Duration) -> Actions {
     let longest = isAsked ? plan.lingerMax : min(plan.lingerMax, plan.unaskedMax)
     if longest <= .zero { return finish(exitCode) }
@@ -337,7 +329,6 @@ public struct Lifecycle: Sendable {
     return Actions(.look)
   }
 
-  @inline(never)
   private mutating func finish(_ code: UInt8) -> Actions {
     state = .done
     return Actions(.finish(code))

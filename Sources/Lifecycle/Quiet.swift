@@ -40,7 +40,6 @@ public struct Quiet: Sendable {
 
   /// The traffic from a moment on; `gap` is the mean time between two looks with traffic before it, where that
   /// is known.
-  @inline(never)
   public init(began: Duration, longest: Duration, chance: QuietChance, gap: Duration? = nil) {
     self.began = began
     self.longest = max(1, longest.inMilliseconds)

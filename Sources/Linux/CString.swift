@@ -13,7 +13,6 @@ public struct CString {
   public init(_ pointer: UnsafePointer<CChar>) { self.pointer = pointer }
 
   /// A literal.
-  @inline(never)
   public init(_ literal: StaticString) {
     self.pointer = UnsafeRawPointer(literal.utf8Start).assumingMemoryBound(to: CChar.self)
   }
@@ -22,17 +21,17 @@ public struct CString {
   public var count: Int { strlen(pointer) }
 
   /// The bytes, the NUL not among them.
-  @inline(never) public var bytes: [UInt8] {
+  public var bytes: [UInt8] {
     [UInt8](UnsafeRawBufferPointer(start: pointer, count: count))
   }
 
   /// Whether these are the bytes of a literal.
-  @inline(never) public static func == (left: CString, right: StaticString) -> Bool {
+  public static func == (left: CString, right: StaticString) -> Bool {
     strcmp(left.pointer, CString(right).pointer) == 0
   }
 
   /// Whether these bytes begin with those of a literal.
-  @inline(never) public func hasPrefix(_ prefix: StaticString) -> Bool {
+  public func hasPrefix(_ prefix: StaticString) -> Bool {
     strncmp(pointer, CString(prefix).pointer, prefix.utf8CodeUnitCount) == 0
   }
 
@@ -41,18 +40,18 @@ public struct CString {
 }
 
 /// Whether an array holds the bytes of a literal.
-@inline(never) public func == (left: [UInt8], right: StaticString) -> Bool {
+public func == (left: [UInt8], right: StaticString) -> Bool {
   right.withUTF8Buffer { left.count == $0.count && left.elementsEqual($0) }
 }
 
 extension [UInt8] {
   /// Whether the bytes begin with those of a literal.
-  @inline(never) public func hasPrefix(_ prefix: StaticString) -> Bool {
+  public func hasPrefix(_ prefix: StaticString) -> Bool {
     prefix.withUTF8Buffer { self.count >= $0.count && self.prefix($0.count).elementsEqual($0) }
   }
 
   /// Whether these bytes stand anywhere in it.
-  @inline(never) public func holds(_ words: StaticString) -> Bool {
+  public func holds(_ words: StaticString) -> Bool {
     withUnsafeBytes { clinux_holds($0.baseAddress, $0.count, CString(words).pointer) }
   }
 

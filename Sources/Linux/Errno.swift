@@ -48,7 +48,7 @@ public struct Errno: Error, Equatable, Sendable {
 }
 
 /// The result of a libc call that says -1 for an error, and that no signal interrupts.
-@inline(never) @discardableResult
+@discardableResult
 public func checked(_ result: Int32) throws(Errno) -> Int32 {
   if result == -1 { throw Errno.last }
   return result
@@ -67,7 +67,6 @@ public func checked<Result: SignedInteger>(_ call: () -> Result) throws(Errno) -
 
 extension Errno: TextRepresentable {
   /// What strerror(3) of glibc says of it, whatever the libc: "No such file or directory".
-  @inline(never)
   public func write(to text: inout Text) {
     if let message = clinux_error_text(rawValue) {
       text.append(printable: CString(message).bytes)

@@ -11,12 +11,6 @@ public struct EventPoll {
     /// Room to write.
     public let isWritable: Bool
 
-    init(readable token: UInt64) {
-      self.token = token
-      isReadable = true
-      isWritable = false
-    }
-
     init(_ event: epoll_event) {
       token = event.data.u64
       isReadable =
@@ -47,10 +41,8 @@ public struct EventPoll {
   }
 
   /// Ends the wait for it.
-  @inline(never)
   public func remove(_ file: FileDescriptor) { try? control(EPOLL_CTL_DEL, file, 0, false, false) }
 
-  @inline(never)
   private func control(
     _ operation: Int32, _ file: FileDescriptor, _ token: UInt64, _ readable: Bool, _ writable: Bool
   ) throws(Errno) {
@@ -62,15 +54,11 @@ public struct EventPoll {
   }
 
   /// Waits, without an end or for a time, in whole milliseconds and never less than it, and hands over what is ready,
-  /// up to 16 at once. A signal that interrupts the wait (SIGCONT after a stop) counts as nothing ready. At rest: as
-  /// ``Waiter`` has it.
-  func wait(
-    for time: Duration?, atRest: Bool = false, _ handle: (UnsafeMutableBufferPointer<epoll_event>) -> Void
-  ) {
+  /// up to 16 at once. A signal that interrupts the wait (SIGCONT after a stop) counts as nothing ready.
+  func wait(for time: Duration?, _ handle: (UnsafeMutableBufferPointer<epoll_event>) -> Void) {
     let milliseconds = time.map { Int32(clamping: ($0.inNanoseconds &+ 999_999) / 1_000_000) } ?? -1
     withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: 16) { events in
-      let count = clinux_epoll_wait(
-        descriptor.rawValue, events.baseAddress, 16, milliseconds, atRest && time == nil)
+      let count = epoll_wait(descriptor.rawValue, events.baseAddress, 16, milliseconds)
       if count > 0 { handle(UnsafeMutableBufferPointer(rebasing: events[..<min(Int(count), 16)])) }
     }
   }
@@ -81,7 +69,4 @@ public struct EventPoll {
       for event in events { handle(Event(event)) }
     }
   }
-
-  /// Closes it.
-  func close() { descriptor.close() }
 }

@@ -3,7 +3,6 @@
 extension ArraySlice<UInt8> {
   /// Takes what is in front of the next separator off the front, and the separator with it; nothing is passed over
   /// but further separators. nil where nothing is left.
-  @inline(never)
   public mutating func next(before separator: UInt8) -> ArraySlice<UInt8>? {
     next(before: { $0 == separator })
   }
@@ -20,7 +19,6 @@ extension ArraySlice<UInt8> {
   }
 
   /// The field at this place, counted from 0, among those that spaces and tabs separate; empty where there is none.
-  @inline(never)
   public func field(_ place: Int) -> ArraySlice<UInt8> {
     var rest = self
     var place = place
@@ -32,11 +30,9 @@ extension ArraySlice<UInt8> {
   }
 
   /// The bytes as an array of their own.
-  @inline(never)
   public var copy: [UInt8] { Array(self) }
 
   /// Whether the bytes begin with those of a literal.
-  @inline(never)
   public func hasPrefix(_ prefix: StaticString) -> Bool {
     prefix.withUTF8Buffer { self.count >= $0.count && self.prefix($0.count).elementsEqual($0) }
   }
@@ -44,7 +40,6 @@ extension ArraySlice<UInt8> {
 
 extension [UInt8] {
   /// What follows these words in the line that begins with them; empty where none does.
-  @inline(never)
   public func line(_ name: StaticString) -> ArraySlice<UInt8> {
     var rest = self[...]
     while let line = rest.next(before: UInt8(ascii: "\n")) {

@@ -4,7 +4,6 @@ import CLinux
 public enum File {
   /// The bytes of a file, at most `limit` of them; the rest is left. The corresponding C functions are
   /// `open` and `read`.
-  @inline(never)
   public static func read(_ path: CString, limit: Int = 4096) throws(Errno) -> [UInt8] {
     let file = try FileDescriptor.open(path, O_RDONLY)
     defer { file.close() }
@@ -24,7 +23,6 @@ public enum File {
   }
 
   /// The same of a path that was put together; nil where it cannot be read.
-  @inline(never)
   public static func contents(_ path: Text, limit: Int = 4096) -> [UInt8]? {
     path.bytes.withCString { try? read($0, limit: limit) }
   }

@@ -22,7 +22,6 @@ public struct FileDescriptor: Equatable, Sendable {
   public static var spare: Int32 { 4 }
 
   /// Opens a file; the corresponding C function is `open`.
-  @inline(never)
   public static func open(_ path: CString, _ flags: Int32, mode: mode_t = 0) throws(Errno) -> FileDescriptor {
     FileDescriptor(try checked { clinux_open(path.pointer, flags | O_CLOEXEC, mode) })
   }
@@ -46,14 +45,12 @@ public struct FileDescriptor: Equatable, Sendable {
   }
 
   /// Reads what there is, up to the buffer's size; 0 at the end; the corresponding C function is `read`.
-  @inline(never)
   public func read(into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
     let (fd, address, count) = (rawValue, buffer.baseAddress, buffer.count)
     return try checked { CLinux.read(fd, address, count) }
   }
 
   /// Writes once, as much as fits; the corresponding C function is `write`.
-  @inline(never)
   public func write(_ bytes: UnsafeRawBufferPointer) throws(Errno) -> Int {
     let (fd, address, count) = (rawValue, bytes.baseAddress, bytes.count)
     return try checked { CLinux.write(fd, address, count) }

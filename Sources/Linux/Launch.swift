@@ -8,8 +8,8 @@ import CLinux
 public struct Launch {
   /// The child.
   public let process: ProcessID
-  /// What the word is asked by; its own descriptor, where it is one.
-  private let report: Int32
+  /// Where the word comes from: a pipe that the program's execve(2) closes.
+  private let report: FileDescriptor
 
   /// What the child gets beside its arguments.
   public struct Settings {
@@ -48,7 +48,7 @@ public struct Launch {
   }
 
   /// Makes the process. `arguments` is an argv: pointers to C strings, the last one nil, the first one the program,
-  /// looked up in PATH where it has no slash. Those of the first launch must stay as they are.
+  /// looked up in PATH where it has no slash.
   public init(_ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>, _ settings: Settings)
     throws(Errno)
   {
@@ -66,17 +66,17 @@ public struct Launch {
     // In both processes, since either may need the group first, as shells do.
     if launch.new_group { _ = setpgid(pid, pid) }
     process = ProcessID(pid)
-    self.report = report
+    self.report = FileDescriptor(report)
   }
 
   /// Why it could not be executed; nil when it ran. For a child that has ended.
   public func error() -> Errno? {
-    let number = clinux_launch_error(report)
+    let number = clinux_launch_error(report.rawValue)
     return number > 0 ? Errno(number) : nil
   }
 
-  /// Lets go of what the word is asked by.
-  public func close() { if report >= 0 { FileDescriptor(report).close() } }
+  /// Lets go of the pipe.
+  public func close() { report.close() }
 }
 
 /// The process attributes that an init has or sets for itself.

@@ -1,6 +1,5 @@
 /// The number that these bytes spell in decimal; nil where they are anything else, or too large. Up to 18
 /// digits, so that it cannot overflow.
-@inline(never)
 public func decimal(_ bytes: UnsafeRawBufferPointer) -> UInt64? {
   guard !bytes.isEmpty, bytes.count <= 18 else { return nil }
   var value: UInt64 = 0
@@ -12,10 +11,8 @@ public func decimal(_ bytes: UnsafeRawBufferPointer) -> UInt64? {
 }
 
 /// The same.
-@inline(never)
 public func decimal(_ bytes: ArraySlice<UInt8>) -> UInt64? { bytes.withUnsafeBytes { decimal($0) } }
 /// The same.
-@inline(never)
 public func decimal(_ bytes: [UInt8]) -> UInt64? { bytes.withUnsafeBytes { decimal($0) } }
 
 /// The same.
@@ -24,7 +21,6 @@ public func decimal(_ bytes: Slice<UnsafeRawBufferPointer>) -> UInt64? {
 }
 
 /// The number that these bytes spell in hexadecimal; nil where they are anything else, or longer than 16.
-@inline(never)
 public func hexadecimal(_ bytes: UnsafeRawBufferPointer) -> UInt64? {
   guard !bytes.isEmpty, bytes.count <= 16 else { return nil }
   var value: UInt64 = 0
@@ -42,11 +38,9 @@ public func hexadecimal(_ bytes: UnsafeRawBufferPointer) -> UInt64? {
 }
 
 /// The same.
-@inline(never)
 public func hexadecimal(_ bytes: ArraySlice<UInt8>) -> UInt64? { bytes.withUnsafeBytes { hexadecimal($0) } }
 
 /// The same.
-@inline(never)
 public func hexadecimal(_ bytes: [UInt8]) -> UInt64? { bytes.withUnsafeBytes { hexadecimal($0) } }
 /// The same.
 public func hexadecimal(_ bytes: Slice<UnsafeRawBufferPointer>) -> UInt64? {

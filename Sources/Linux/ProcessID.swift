@@ -9,7 +9,6 @@ public struct ProcessID: Equatable, Sendable {
   public init(_ rawValue: pid_t) { self.rawValue = rawValue }
 
   /// The process whose number these bytes spell; nil where they spell none.
-  @inline(never)
   init?(decimal bytes: ArraySlice<UInt8>) {
     guard let number = Linux.decimal(bytes).flatMap({ pid_t(exactly: $0) }) else { return nil }
     rawValue = number
@@ -40,7 +39,6 @@ public struct ProcessID: Equatable, Sendable {
 
 extension ProcessID: TextRepresentable {
   /// The number.
-  @inline(never)
   public func write(to text: inout Text) { text.append(rawValue) }
 }
 
@@ -62,7 +60,6 @@ public enum ExitStatus: Equatable, Sendable {
 
 extension ExitStatus: TextRepresentable {
   /// "exited 0", "was killed by SIGKILL".
-  @inline(never)
   public func write(to text: inout Text) {
     switch self {
     case .exited(let code):

@@ -19,7 +19,6 @@ public struct ProcessRecord {
   public let startTime: UInt64
 
   /// The record of a process; throws ``Errno/noSuchFile`` where it is gone.
-  @inline(never)
   public init(of process: ProcessID) throws(Errno) {
     guard let line = File.contents("/proc/\(process)/stat", limit: 1024) else { throw .noSuchFile }
     guard let record = ProcessRecord(process, parsing: line) else { throw .protocolError }

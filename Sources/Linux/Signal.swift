@@ -44,11 +44,6 @@ public struct Signal: Equatable, Sendable {
   /// SIGWINCH: the terminal's size has changed; to Apache httpd: stop gracefully.
   public static var windowChange: Signal { Signal(known: SIGWINCH) }
 
-  /// SIGIO: something can be read or written.
-  public static var inputOutput: Signal { Signal(known: SIGIO) }
-  /// SIGRTMAX, the one with the highest number.
-  public static var last: Signal { Signal(known: 64) }
-
   /// The three by which a terminal stops a job.
   public var stopsJob: Bool { self == .terminalStop || self == .terminalInput || self == .terminalOutput }
 
@@ -111,7 +106,6 @@ public struct Signal: Equatable, Sendable {
 
 extension Signal: TextRepresentable {
   /// "SIGTERM", "SIGRTMIN+3", and "signal 32" for the two that libc keeps for itself.
-  @inline(never)
   public func write(to text: inout Text) {
     let name = Signal.name(of: rawValue)
     if !name.isEmpty {
@@ -145,11 +139,6 @@ public struct SignalSet: Equatable, Sendable {
 
   /// Whether the signal is in it.
   public func contains(_ signal: Signal) -> Bool { rawValue & (1 << UInt64(signal.rawValue - 1)) != 0 }
-
-  /// Every signal but one.
-  public static func allBut(_ signal: Signal) -> SignalSet {
-    SignalSet(rawValue: ~(1 << UInt64(signal.rawValue - 1)))
-  }
 
   /// Puts the signal in.
   public mutating func insert(_ signal: Signal) { rawValue |= 1 << UInt64(signal.rawValue - 1) }
@@ -190,11 +179,6 @@ public struct SignalDescriptor {
   /// The descriptor for these signals; they must be blocked.
   public init(_ signals: SignalSet = .all) throws(Errno) {
     descriptor = FileDescriptor(try checked(clinux_signalfd(signals.rawValue)))
-  }
-
-  /// Changes the set that it tells of; others stay pending.
-  func set(_ signals: SignalSet) throws(Errno) {
-    try checked(clinux_signalfd_set(descriptor.rawValue, signals.rawValue))
   }
 
   /// Hands over what is pending, the lowest number first, some hundred at most. A read that is not filled was

@@ -14,11 +14,9 @@ public struct Text: ExpressibleByStringInterpolation, Equatable, Sendable {
   public init(bytes: [UInt8]) { self.bytes = bytes }
 
   /// A literal.
-  @inline(never)
   public init(stringLiteral literal: StaticString) { append(literal) }
 
   /// The result of an interpolation.
-  @inline(never)
   public init(stringInterpolation interpolation: StringInterpolation) { self = interpolation.text }
 
   /// Collects the pieces of "…\(value)…".
@@ -31,31 +29,24 @@ public struct Text: ExpressibleByStringInterpolation, Equatable, Sendable {
     /// Begins a line.
     public init(literalCapacity: Int, interpolationCount: Int) {}
     /// A literal piece.
-    @inline(never)
     public mutating func appendLiteral(_ literal: StaticString) { text.append(literal) }
     /// A literal that was chosen at run time.
-    @inline(never)
     public mutating func appendInterpolation(_ literal: StaticString) { text.append(literal) }
     /// A whole number, in decimal.
     public mutating func appendInterpolation(_ number: some SignedInteger) { text.append(number) }
     /// A whole number, in decimal.
     public mutating func appendInterpolation(_ number: some UnsignedInteger) { text.append(number) }
     /// A time, in seconds with two decimals.
-    @inline(never)
     public mutating func appendInterpolation(_ duration: Duration) { text.append(duration) }
     /// Text.
-    @inline(never)
     public mutating func appendInterpolation(_ other: Text) { text.append(contentsOf: other) }
     /// Something that knows what it looks like.
     public mutating func appendInterpolation(_ value: some TextRepresentable) { value.write(to: &text) }
     /// Foreign bytes, made safe for one line.
-    @inline(never)
     public mutating func appendInterpolation(_ foreign: CString) { text.append(printable: foreign.bytes) }
     /// Foreign bytes, made safe for one line.
-    @inline(never)
     public mutating func appendInterpolation(_ foreign: [UInt8]) { text.append(printable: foreign) }
     /// A number and its noun, which gets an s unless there is just one: "1 connection", "2 connections".
-    @inline(never)
     public mutating func appendInterpolation(_ number: Int, _ noun: StaticString) {
       text.append(number)
       text.append(" ")
@@ -68,17 +59,14 @@ public struct Text: ExpressibleByStringInterpolation, Equatable, Sendable {
   public var isEmpty: Bool { bytes.isEmpty }
 
   /// Adds a literal.
-  @inline(never)
   public mutating func append(_ literal: StaticString) {
     literal.withUTF8Buffer { bytes.append(contentsOf: $0) }
   }
 
   /// Adds text.
-  @inline(never)
   public mutating func append(contentsOf other: Text) { bytes.append(contentsOf: other.bytes) }
 
   /// Adds one byte.
-  @inline(never)
   public mutating func append(byte: UInt8) { bytes.append(byte) }
 
   /// Adds a whole number, in decimal.
@@ -87,14 +75,12 @@ public struct Text: ExpressibleByStringInterpolation, Equatable, Sendable {
   /// Adds a whole number, in decimal.
   public mutating func append(_ number: some UnsignedInteger) { append(digitsOf: UInt64(number), atLeast: 1) }
 
-  @inline(never)
   private mutating func append(signed number: Int64) {
     if number < 0 { append(byte: UInt8(ascii: "-")) }
     append(digitsOf: number.magnitude, atLeast: 1)
   }
 
   /// Adds a number in decimal, with zeros before it up to a number of digits.
-  @inline(never)
   public mutating func append(digitsOf number: UInt64, atLeast digits: Int) {
     let start = bytes.count
     var rest = number
@@ -108,7 +94,6 @@ public struct Text: ExpressibleByStringInterpolation, Equatable, Sendable {
   }
 
   /// Adds a time in seconds with two decimals, "0.08s": what the lines of the log use.
-  @inline(never)
   public mutating func append(_ duration: Duration) {
     let hundredths = max(0, duration.inMilliseconds) / 10
     append(hundredths / 100)
@@ -118,7 +103,6 @@ public struct Text: ExpressibleByStringInterpolation, Equatable, Sendable {
   }
 
   /// Adds an amount of bytes as a person reads it: "512 bytes", "214 KiB", "3.0 MiB".
-  @inline(never)
   public mutating func append(byteCount: UInt64) {
     if byteCount < 1024 {
       append(byteCount)
@@ -136,7 +120,6 @@ public struct Text: ExpressibleByStringInterpolation, Equatable, Sendable {
 
   /// Adds foreign bytes so that they stay on one line and cannot move a terminal's cursor: control characters
   /// (DEL and C1 among them: U+009B does what ESC [ does) and what is no UTF-8 come out as `\xNN`.
-  @inline(never)
   public mutating func append(printable foreign: [UInt8]) {
     var index = 0
     while index < foreign.count {
@@ -157,7 +140,6 @@ public struct Text: ExpressibleByStringInterpolation, Equatable, Sendable {
   }
 
   /// Adds bytes as a JSON string, quotes included, RFC 8259. Bytes that are not UTF-8 become U+FFFD.
-  @inline(never)
   public mutating func append(jsonString foreign: [UInt8]) {
     append("\"")
     var index = 0
@@ -181,7 +163,6 @@ public struct Text: ExpressibleByStringInterpolation, Equatable, Sendable {
   }
 
   /// The length of the UTF-8 sequence at the front, RFC 3629; 0 where there is none.
-  @inline(never)
   private static func utf8Length(_ bytes: ArraySlice<UInt8>) -> Int {
     guard let first = bytes.first else { return 0 }
     let length: Int
@@ -207,19 +188,16 @@ public struct Text: ExpressibleByStringInterpolation, Equatable, Sendable {
     return length
   }
 
-  @inline(never)
   private mutating func append(hex byte: UInt8) {
     append(hexDigit: byte >> 4)
     append(hexDigit: byte & 15)
   }
 
-  @inline(never)
   private mutating func append(hexDigit digit: UInt8) {
     bytes.append(digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10)
   }
 
   /// Adds a number in hexadecimal, with no zeros before it.
-  @inline(never)
   public mutating func append(hexadecimal number: UInt64) {
     var shift: UInt64 = 60
     while shift > 0 && number >> shift == 0 { shift -= 4 }
@@ -231,18 +209,15 @@ public struct Text: ExpressibleByStringInterpolation, Equatable, Sendable {
   }
 
   /// Cuts it to at most this many bytes.
-  @inline(never)
   public mutating func truncate(to count: Int) {
     if bytes.count > count { bytes.removeLast(bytes.count - count) }
   }
 
   /// Empties it, and keeps the memory for the next line.
-  @inline(never)
   public mutating func removeAll() { bytes.removeAll(keepingCapacity: true) }
 
   /// Writes all of it to a descriptor that is ours to wait for (a command's standard output). Errors are
   /// given back for the caller to turn into an exit code: a full disk must not look like success.
-  @inline(never)
   public func write(to descriptor: FileDescriptor) throws(Errno) {
     try bytes.withUnsafeBufferPointer { (buffer) throws(Errno) in
       var rest = UnsafeRawBufferPointer(buffer)[...]

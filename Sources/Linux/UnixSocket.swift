@@ -99,7 +99,6 @@ public struct UnixSocket {
   }
 
   /// The next message of at most `limit` bytes.
-  @inline(never)
   public func receive(limit: Int) -> Message {
     let fd = descriptor.rawValue
     do throws(Errno) {
@@ -140,7 +139,6 @@ public struct UnixSocket {
   }
 
   /// Sends a message, whole; false where the peer is gone or does not read.
-  @inline(never)
   public func send(_ message: Text) -> Bool {
     message.bytes.withUnsafeBufferPointer { buffer in
       CLinux.send(descriptor.rawValue, buffer.baseAddress, buffer.count, Int32(MSG_NOSIGNAL)) == buffer.count

@@ -4,27 +4,23 @@ import Linux
 /// What the parsers share: bytes cut up by index. A slice would have every reader of it made once more.
 extension [UInt8] {
   /// The bytes from an index on, up to another; as far as there are any.
-  @inline(never)
   func part(from start: Int, to end: Int = .max) -> [UInt8] {
     let end = Swift.min(end, count)
     return start < end && start >= 0 ? Array(self[start..<end]) : []
   }
 
   /// Where a byte comes first; nil where it does not.
-  @inline(never)
   func position(of byte: UInt8) -> Int? {
     for index in 0..<count where self[index] == byte { return index }
     return nil
   }
 
   /// What is behind a prefix; nil where the bytes do not begin with it.
-  @inline(never)
   func value(of prefix: StaticString) -> [UInt8]? {
     hasPrefix(prefix) ? part(from: prefix.utf8CodeUnitCount) : nil
   }
 
   /// The pieces between separators, empty ones among them: one more than there are separators.
-  @inline(never)
   func pieces(separatedBy separator: UInt8) -> [[UInt8]] {
     var pieces: [[UInt8]] = []
     var start = 0
@@ -39,7 +35,6 @@ extension [UInt8] {
 extension FileDescriptor {
   /// Reads what there is, so many bytes at most (4,096), and adds it to others; 0 where there is nothing yet. The
   /// end is an error, ECONNRESET: whoever reads this way wants more.
-  @inline(never)
   func read(_ limit: Int, addingTo bytes: inout [UInt8]) throws(Errno) -> Int {
     var failure: Errno?
     let old = bytes.count
@@ -57,7 +52,6 @@ extension FileDescriptor {
   }
 
   /// Writes as much as fits without waiting, and says how much that was.
-  @inline(never)
   func writeSome(of bytes: [UInt8]) throws(Errno) -> Int {
     try bytes.withUnsafeBufferPointer { (buffer) throws(Errno) -> Int in
       do throws(Errno) {
@@ -73,7 +67,6 @@ extension FileDescriptor {
 /// Pieces of a line that are made without a text in between.
 extension Text {
   /// A number between words.
-  @inline(never)
   mutating func append(_ before: StaticString, _ number: Int, _ after: StaticString) {
     append(before)
     append(number)
@@ -81,7 +74,6 @@ extension Text {
   }
 
   /// A number and its noun after words, as in "\(number, "noun")".
-  @inline(never)
   mutating func append(_ before: StaticString, _ number: Int, of noun: StaticString) {
     append(before, number, " ")
     append(noun)
@@ -89,7 +81,6 @@ extension Text {
   }
 
   /// A time between words.
-  @inline(never)
   mutating func append(_ before: StaticString, _ time: Duration, _ after: StaticString) {
     append(before)
     append(time)

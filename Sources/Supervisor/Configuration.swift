@@ -40,8 +40,8 @@ public final class Configuration {
   public var exitCodes: [(from: UInt8, to: UInt8)] = []
   /// `--parent-death-signal`.
   public var parentDeathSignal: Signal?
-  /// `--no-subreaper` makes it false.
-  public var isSubreaper = true
+  /// `--subreaper`, `--no-subreaper`: whether orphaned descendants become ebb's children where it is not PID 1.
+  public var subreaper = Subreaper.ifPermitted
   /// `--warn-on-reap`.
   public var warnsOnReap = false
   /// `--log`.
@@ -67,6 +67,16 @@ public final class Configuration {
 
   /// How ebb behaves where inits differ: what another one's name changes.
   public var manners = Manners()
+
+  /// Whether to take the part of an init where ebb is none, PR_SET_CHILD_SUBREAPER, prctl(2).
+  public enum Subreaper: Sendable {
+    /// No.
+    case no
+    /// Yes; where the kernel refuses (an emulator, a seccomp profile), a line says so.
+    case ifPermitted
+    /// Yes; where the kernel refuses, the service is not started.
+    case demanded
+  }
 
   /// The defaults, for a command.
   public init(arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) {

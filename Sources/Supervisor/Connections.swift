@@ -65,15 +65,12 @@ final class Places {
     self.waiter = waiter
   }
 
-  /// All places, or none where none is taken. (Their number is not a constant to the compiler, which would write a
-  /// loop over them out.)
+  /// All places, or none where none is taken.
   var all: Range<Int> {
-    @inline(never)
-    get { 0..<(count == 0 ? 0 : taken.count) }
+    0..<(count == 0 ? 0 : taken.count)
   }
 
   /// The connection in a place; nil where there is none.
-  @inline(never)
   subscript(place: Int) -> Connection? { taken.indices.contains(place) ? taken[place] : nil }
 
   /// A place for the next who comes, ``put(_:in:)``: a free one, or that of who has its answer already or has not asked
@@ -103,7 +100,6 @@ final class Places {
   }
 
   /// Waits in the loop for more of a connection, if it is still there; closes it where that cannot be.
-  @inline(never)
   func follow(_ place: Int) {
     guard let connection = self[place], !connection.isFollowed else { return }
     do throws(Errno) {
@@ -115,7 +111,6 @@ final class Places {
   }
 
   /// How many wait for something.
-  @inline(never)
   func count(of state: Connection.State) -> Int {
     var count = 0
     for place in all where taken[place]?.state == state { count += 1 }
@@ -124,7 +119,6 @@ final class Places {
 
   /// When the next connection has taken too long, or connections are taken again; nil when there is no such
   /// moment.
-  @inline(never)
   var deadline: Duration? {
     var first = pausedUntil
     if count == 0 { return first }
@@ -136,7 +130,6 @@ final class Places {
 
   /// Takes a connection out of the loop and of its place. Closing alone takes it out of the loop only if no child
   /// holds a copy, as one does between fork and exec.
-  @inline(never)
   func release(_ place: Int) -> Connection? {
     guard let connection = self[place] else { return nil }
     if connection.isFollowed { waiter.remove(connection.descriptor) }
@@ -146,6 +139,5 @@ final class Places {
   }
 
   /// Closes a connection.
-  @inline(never)
   func close(_ place: Int) { release(place)?.descriptor.close() }
 }

@@ -33,47 +33,40 @@ struct Facts {
   }
 
   /// A whole number.
-  @inline(never)
   mutating func add(_ name: StaticString, number: Int64?) {
     begin(name)
     if let number { text.append(number) } else { text.append("null") }
   }
 
   /// A time in seconds.
-  @inline(never)
   mutating func add(_ name: StaticString, seconds: Duration?) {
     begin(name)
     if let seconds { text.append(milliseconds: seconds) } else { text.append("null") }
   }
 
   /// Yes or no.
-  @inline(never)
   mutating func add(_ name: StaticString, flag: Bool?) {
     begin(name)
     text.append(flag.map { $0 ? "true" : "false" } ?? "null")
   }
 
   /// Bytes, whatever they are.
-  @inline(never)
   mutating func add(_ name: StaticString, text bytes: [UInt8]?) {
     begin(name)
     if let bytes { text.append(jsonString: bytes) } else { text.append("null") }
   }
 
   /// A word of ours.
-  @inline(never)
   mutating func add(_ name: StaticString, word: StaticString) {
     add(name, text: Text(stringLiteral: word).bytes)
   }
 
   /// A signal.
-  @inline(never)
   mutating func add(_ name: StaticString, _ signal: Signal?) {
     add(name, text: signal.map { signal -> Text in "\(signal)" }?.bytes)
   }
 
   /// Several numbers.
-  @inline(never)
   mutating func add(_ name: StaticString, numbers: [UInt16]) {
     open(name, "[")
     for number in numbers {
@@ -84,7 +77,6 @@ struct Facts {
   }
 
   /// Others.
-  @inline(never)
   mutating func add(_ others: Facts) {
     if others.text.isEmpty { return }
     separate()
@@ -92,14 +84,12 @@ struct Facts {
   }
 
   /// Begins an array or an object under a name.
-  @inline(never)
   mutating func open(_ name: StaticString, _ bracket: StaticString) {
     begin(name)
     text.append(bracket)
   }
 
   /// Begins an object within an array.
-  @inline(never)
   mutating func openObject() {
     separate()
     text.append("{")
@@ -108,7 +98,6 @@ struct Facts {
   /// Ends an array or an object.
   mutating func close(_ bracket: StaticString) { text.append(bracket) }
 
-  @inline(never)
   private mutating func begin(_ name: StaticString) {
     separate()
     text.append("\"")
@@ -117,7 +106,6 @@ struct Facts {
   }
 
   /// A comma, but for what comes first.
-  @inline(never)
   private mutating func separate() {
     guard let last = text.bytes.last, last != UInt8(ascii: "["), last != UInt8(ascii: "{") else { return }
     text.append(",")
@@ -126,7 +114,6 @@ struct Facts {
 
 extension Text {
   /// Adds a time in seconds with three decimals, as programs read it: "2.957".
-  @inline(never)
   mutating func append(milliseconds time: Duration) {
     let milliseconds = max(0, time.inMilliseconds)
     append(milliseconds / 1000)
@@ -154,7 +141,6 @@ final class Journal {
   func writes(_ level: Verbosity) -> Bool { level <= verbosity }
 
   /// Writes a line: what happened in a word, the same said to a person, and the facts of it.
-  @inline(never)
   func write(
     _ level: Verbosity, _ event: StaticString, _ text: consuming Text, _ facts: consuming Facts = Facts()
   ) {
@@ -162,7 +148,6 @@ final class Journal {
   }
 
   /// The line as it is written, its newline included.
-  @inline(never)
   func line(_ event: StaticString, _ text: Text, _ facts: Facts) -> Text {
     if format == .text { return "ebb: \(text)\n" }
     var line = Facts()
@@ -175,7 +160,6 @@ final class Journal {
     return line.text
   }
 
-  @inline(never)
   private func append(_ line: consuming Text) {
     flush()
     if dropped > 0 && waiting.isEmpty {

@@ -59,7 +59,7 @@ extension Configuration {
     if let signal = parentDeathSignal { try ProcessControl.setParentDeathSignal(signal) }
     // PID 1 is what orphans go to anyway.
     if ProcessID.own.rawValue != 1 {
-      if isInit { try ProcessControl.becomeSubreaper() }
+      try becomeSubreaper(journal)
       if manners.warnsOfLostOrphans && !ProcessControl.isSubreaper {
         journal.write(
           .problems, "no-reaper",
@@ -67,6 +67,24 @@ extension Configuration {
       }
     }
     if manners.placement == .sessionWithTerminal { Terminal.leave() }
+  }
+}
+
+extension Configuration {
+  private func becomeSubreaper(_ journal: Journal) throws(Errno) {
+    if subreaper == .no { return }
+    do throws(Errno) {
+      try ProcessControl.becomeSubreaper()
+    } catch {
+      if subreaper == .demanded {
+        journal.write(.problems, "no-subreaper", "--subreaper: cannot become a subreaper: \(error)")
+        throw error
+      }
+      subreaper = .no
+      journal.write(
+        .problems, "no-subreaper",
+        "cannot become a subreaper (\(error)): orphans go to the init above; --no-subreaper says the same and is silent")
+    }
   }
 }
 

@@ -8,19 +8,17 @@ public enum Pause {
     _ = SignalSet.blockAll()
     _ = ProcessControl.watchChildren()
     do throws(Errno) {
-      if ProcessID.own.rawValue != 1 { try ProcessControl.becomeSubreaper() }
+      // Where the kernel refuses, orphans go to whoever took them before.
+      if ProcessID.own.rawValue != 1 { try? ProcessControl.becomeSubreaper() }
       manners.letGo()
-      let waiter = Waiter()
+      let waiter = try Waiter()
       var isTold = false
-      // What comes mostly does not come alone.
-      var isFirst = true
       while !isTold {
-        waiter.wait(during: nil, atRest: isFirst) { wakeup in
+        waiter.wait(for: nil) { wakeup in
           guard case .signal(let arrived) = wakeup else { return }
           if arrived.signal == .terminate || arrived.signal == .interrupt { isTold = true }
           if arrived.signal == .child { reap() }
         }
-        isFirst = false
       }
       return 0
     } catch {

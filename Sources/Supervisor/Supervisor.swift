@@ -12,8 +12,10 @@ public final class Supervisor {
   let started = MonotonicClock.now
   let signalMask: SignalSet
   let ignoresChildSignal: Bool
+  /// Signals at which a known server stops: for any other nobody looks which server this is.
+  let knownStopSignals = KnownServer.stopSignals
 
-  let waiter = Waiter()
+  let waiter: Waiter
   let journal: Journal
   let sockets: SocketWatch
   let service: Service
@@ -22,14 +24,9 @@ public final class Supervisor {
   let http: HTTPServer
   let readiness: Readiness
 
-  /// The time of this turn of the loop; nil while it has not been asked for.
-  private var turn: Duration?
   // What one turn leaves to the next.
   var moreChildren = false
   var moreNotices = false
-  /// From when on a wait without an end is a rest; nil where what the last one gave back is not in use again.
-  var restsFrom: Duration?
-  var orphans = OrphanStorm()
   var httpIsPaused = false
   var exitCode: UInt8?
   /// The machine is being told something; what happens meanwhile comes afterwards, in order.
@@ -56,7 +53,6 @@ public final class Supervisor {
   var toldResets = 0
   var drainCommand: Command?
 
-  // What is large comes last: the code that reaches for the rest is shorter then.
   /// How many connections came before the drain, noted when something else wakes us.
   var history = TrafficHistory()
   var counters = Counters()
@@ -71,7 +67,7 @@ public final class Supervisor {
     let journal = Journal(format: configuration.logFormat, verbosity: configuration.verbosity)
     do throws(Errno) {
       try configuration.prepareItself(journal)
-      let supervisor = Supervisor(configuration, journal, signalMask, ignoresChildSignal)
+      let supervisor = Supervisor(configuration, journal, try Waiter(), signalMask, ignoresChildSignal)
       try supervisor.launch()
       supervisor.loop()
     } catch {
@@ -84,17 +80,18 @@ public final class Supervisor {
   }
 
   private init(
-    _ configuration: Configuration, _ journal: Journal, _ signalMask: SignalSet, _ ignoresChildSignal: Bool
+    _ configuration: Configuration, _ journal: Journal, _ waiter: Waiter, _ signalMask: SignalSet,
+    _ ignoresChildSignal: Bool
   ) {
     self.configuration = configuration
     self.journal = journal
+    self.waiter = waiter
     self.signalMask = signalMask
     self.ignoresChildSignal = ignoresChildSignal
     control = ControlServer(waiter: waiter)
     http = HTTPServer(waiter: waiter)
     service = Service(configuration)
     phaseSince = started
-    turn = started
     readiness = Readiness(configuration.readyWhen)
     sockets = SocketWatch(given: configuration.ports, ignoring: configuration.ignoredPeers)
     var plan = Plan()
@@ -105,13 +102,11 @@ public final class Supervisor {
   }
 
   /// Starts the service, and opens what is asked about it.
-  @inline(never)
   private func launch() throws(Errno) {
     if configuration.manners.hasStop { sockets.noteListenersBefore() }
     let notifySocket = try readiness.openNotifySocket()
     try service.launch(configuration, signalMask: signalMask, ignoresChildSignal: ignoresChildSignal)
     configuration.manners.letGo()
-    restsFrom = started + Supervisor.settling
     if let notifySocket { try waiter.add(notifySocket, token: Token(.notify).rawValue) }
     if configuration.manners.hasStop {
       if journal.writes(.phases) { readiness.nextLook = started }
@@ -127,10 +122,6 @@ public final class Supervisor {
 
   // MARK: - The loop
 
-  /// How long after the launch nothing is given back yet: a short life needs it again at once.
-  private static var settling: Duration { .milliseconds(100) }
-
-  @inline(never)
   private func loop() -> Never {
     while true {
       if let exitCode {
@@ -139,27 +130,8 @@ public final class Supervisor {
         // What ebb has is the kernel's to take back: it is quicker.
         ProcessControl.exit(exitCode)
       }
-      var moment = nextMoment
-      if let due = moment, due <= now {
-        takeTicks()
-        if exitCode != nil { continue }
-        moment = nextMoment
-      }
-      var atRest = false
-      if moreChildren || moreNotices {
-        moment = .zero
-      } else if moment == nil, let from = restsFrom {
-        // What the launch or somebody's question took is not needed to wait; a signal mostly comes with others.
-        if from <= now {
-          restsFrom = nil
-          atRest = true
-        } else {
-          moment = from
-        }
-      }
-      let time = moment.map { $0 == .zero ? $0 : max(.zero, $0 - now) }
-      turn = nil
-      waiter.wait(for: orphans.awaited, during: time, atRest: atRest) { wakeup in
+      let moment = moreChildren || moreNotices ? .zero : nextMoment
+      waiter.wait(for: moment.map { max(.zero, $0 - now) }) { wakeup in
         switch wakeup {
         case .signal(let arrived): take(arrived)
         case .descriptor(let event): take(Token(rawValue: event.token))
@@ -167,17 +139,16 @@ public final class Supervisor {
       }
       if moreChildren { reap() }
       if moreNotices { takeNotices() }
+      takeTicks()
       listenAsThereIsRoom()
       noteTrafficIfDue()
     }
   }
 
   /// When there is something to do though nothing happens; nil where there is no such moment.
-  @inline(never)
   private var nextMoment: Duration? {
     var first = lifecycle.wake
     first = first.sooner(readiness.deadline)
-    first = first.sooner(orphans.pausedUntil)
     if configuration.manners.hasStop {
       first = first.sooner(control.places.deadline)
       first = first.sooner(http.places.deadline)
@@ -186,7 +157,6 @@ public final class Supervisor {
   }
 
   /// Takes what a descriptor is ready for.
-  @inline(never)
   private func take(_ token: Token) {
     switch token.kind {
     case .notices: moreNotices = true
@@ -195,14 +165,11 @@ public final class Supervisor {
     case .controlListener: acceptControl()
     case .control: readControl(token.index)
     case .httpListener: http.accept(token.index, at: now)
-    case .http:
-      advanceHTTP(token.index)
-      restsFrom = .zero
+    case .http: advanceHTTP(token.index)
     }
   }
 
   /// Sends the machine its ticks as they fall due, and ends what has taken too long.
-  @inline(never)
   private func takeTicks() {
     // Each tick either moves the machine on or names a later moment; the limit is for a mistake in that.
     for _ in 0..<16 {
@@ -210,46 +177,27 @@ public final class Supervisor {
       handle(.tick)
     }
     let now = now
-    if orphans.isDue(at: now) { reap() }
     control.tick(at: now)
     http.tick(at: now)
     takeReadinessTick()
-    listenAsThereIsRoom()
   }
 
   /// While ebb is awake, and the service serves: how many connections come.
   private func noteTrafficIfDue() {
     guard configuration.manners.hasStop && exitCode == nil && !lifecycle.isAsked else { return }
-    // A turn that has only handed a signal on does not know the time. One of 16 asks for it.
-    guard turn != nil || counters.signalsForwarded & 15 == 1 else { return }
     if history.wantsSample(at: now) { noteTraffic() }
   }
 
   /// Notes how many connections have been accepted by now.
-  @inline(never)
   func noteTraffic() {
     if let count = AcceptedConnections.count { history.note(count, at: now) }
   }
 
-  /// When this turn of the loop began, or, where it has taken long since, after that.
-  @inline(never)
-  var now: Duration {
-    if let turn { return turn }
-    return clock
-  }
-
-  /// The time by the clock, which is the turn's from here on.
-  @inline(never)
-  var clock: Duration {
-    let time = MonotonicClock.now
-    turn = time
-    return time
-  }
+  var now: Duration { MonotonicClock.now }
 
   // MARK: - The log
 
   /// Writes a line, and tells it to those who wait for a drain.
-  @inline(never)
   func say(
     _ level: Verbosity, _ event: StaticString, _ text: consuming Text, _ facts: consuming Facts = Facts()
   ) {
@@ -258,7 +206,6 @@ public final class Supervisor {
   }
 
   /// Whether anybody reads a line of this level.
-  @inline(never)
   func isHeard(_ level: Verbosity) -> Bool { journal.writes(level) || control.hasDrains }
 }
 

@@ -6,14 +6,13 @@ import Linux
 extension Supervisor {
   /// Tells the machine what has happened, and does what it says. What happens while that is being done (a look
   /// that finds something, a command that cannot be started) is told afterwards, in order.
-  @inline(never)
   func handle(_ event: Event) {
     if isTelling { return events.append(event) }
     isTelling = true
     var event = event
     var told = 0
     while true {
-      let actions = lifecycle.handle(event, at: event.hasMoment ? now : phaseSince)
+      let actions = lifecycle.handle(event, at: now)
       if let first = actions.first { perform(first) }
       if let second = actions.second { perform(second) }
       if lifecycle.phase != toldPhase {
@@ -30,7 +29,6 @@ extension Supervisor {
     isTelling = false
   }
 
-  @inline(never)
   private func sayDrained() {
     sockets.endFollowing()
     let busy: Text =
@@ -47,7 +45,6 @@ extension Supervisor {
   /// The time since the drain began.
   var drainTook: Duration { lifecycle.drainBegan.map { now - $0 } ?? .zero }
 
-  @inline(never)
   func perform(_ action: Action) {
     switch action {
     case .forward(let number): forward(number)
@@ -61,7 +58,6 @@ extension Supervisor {
     }
   }
 
-  @inline(never)
   func forward(_ number: SignalNumber) {
     guard let signal = Signal(number.rawValue) else { return }
     service.send(signal)
@@ -87,7 +83,6 @@ extension Supervisor {
     lifecycle.plan.gap = history.gap
   }
 
-  @inline(never)
   func beginDrain() {
     counters.drains += 1
     readiness.nextLook = nil
@@ -105,6 +100,9 @@ extension Supervisor {
     if let traffic {
       text.append("; ", traffic.connections, of: "connection")
       text.append(", ", traffic.busy, " busy")
+      if traffic.notFollowed > 0 {
+        text.append(" (for ", traffic.notFollowed, " there is no memory: whoever is busy is waited for)")
+      }
     }
     if let why = sockets.blindness {
       text.append(contentsOf: "; connections are not seen, for \(why)")
@@ -121,11 +119,11 @@ extension Supervisor {
     facts.add("signal", beganWith)
     facts.add("connections", number: traffic.map { Int64($0.connections) })
     facts.add("busy", number: traffic.map { Int64($0.busy) })
+    facts.add("not_followed", number: traffic.map { Int64($0.notFollowed) })
     facts.add("arrivals_per_second", seconds: rate.map { .milliseconds($0.perThousandSeconds) })
     say(.phases, "draining", text, facts)
   }
 
-  @inline(never)
   func startDrainCommand() {
     guard !configuration.drainCommand.isEmpty else { return }
     do throws(Errno) {
@@ -138,9 +136,8 @@ extension Supervisor {
   }
 
   /// Looks at what the machine is waiting for. A table that cannot be read holds nothing off.
-  @inline(never)
   func look() {
-    let began = clock
+    let began = now
     if lifecycle.phase == .lingering {
       let isFirst = lastLinger == nil
       let look = sockets.lookAtLingering()
@@ -173,7 +170,6 @@ extension Supervisor {
   }
 
   /// Once the lame duck is over: whether the traffic had gone quiet, and how that was seen.
-  @inline(never)
   private func sayQuiet() {
     guard !toldQuiet, isHeard(.phases), let quiet = lifecycle.quiet else { return }
     toldQuiet = true
@@ -201,7 +197,7 @@ extension Supervisor {
 
   /// A look may take a tenth of the time between two: with 100,000 sockets it takes longer.
   func pace(since began: Duration) {
-    let end = clock
+    let end = now
     let rest = (end - began) * 10
     lifecycle.plan.lookInterval = max(.milliseconds(20), rest)
     nextUnaskedLook = end + rest
@@ -216,7 +212,6 @@ extension Supervisor {
     return knownServer?.stopSignal ?? first
   }
 
-  @inline(never)
   func stop() {
     sockets.endFollowing()
     let signal = stopSignal
@@ -235,7 +230,6 @@ extension Supervisor {
     if service.isAlive { service.stop(signal) }
   }
 
-  @inline(never)
   func killAll() {
     let outcome = Descendants.kill(group: service.process)
     service.send(.kill)
@@ -261,7 +255,6 @@ extension Supervisor {
     }
   }
 
-  @inline(never)
   func tell(_ outcome: Descendants.Outcome, signal: Signal, level: Verbosity) {
     var text: Text = "left behind: \(signal) to "
     if let count = outcome.count {

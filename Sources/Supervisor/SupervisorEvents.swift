@@ -4,7 +4,6 @@ import Linux
 
 // What happens: signals, children, the launch, notices of the kernel. Each becomes an event of the machine.
 extension Supervisor {
-  @inline(never)
   func take(_ arrived: ArrivedSignal) {
     let signal = arrived.signal
     if signal == .child {
@@ -51,19 +50,16 @@ extension Supervisor {
     }
     if signal == .terminate || signal == .interrupt { return true }
     // An image that is stopped with its server's own signal (STOPSIGNAL SIGQUIT in nginx's) is drained too.
-    guard service.isAlive, KnownServer.isStopSignal(signal) else { return false }
+    guard service.isAlive, knownStopSignals.contains(signal) else { return false }
     return KnownServer(process: service.process)?.stopSignal == signal
   }
 
   /// Reaps what has ended, a bounded number at a time, so that signals are not starved by orphans.
-  @inline(never)
   func reap() {
     moreChildren = false
     // What a process said before it ended is heard while it can still be told who it was.
     takeNotifications()
     sendLastSignal()
-    let before = counters.childrenReaped
-    defer { orphans.note(Int(truncatingIfNeeded: counters.childrenReaped &- before), at: now) }
     var ended: UInt8?
     for _ in 0..<256 {
       switch ChildChange.next() {
@@ -104,7 +100,6 @@ extension Supervisor {
     if let ended { noteEnd(ended) }
   }
 
-  @inline(never)
   private func noteEnd(_ code: UInt8) {
     // With no stop of ebb's own the time is given: none. Nor is there anything to wait for where there is no socket.
     lifecycle.plan.lingerMax =
@@ -113,7 +108,6 @@ extension Supervisor {
   }
 
   /// Takes in what happened to the main process; its exit code once it has ended.
-  @inline(never)
   func take(_ kind: ChildChange.Kind) -> UInt8? {
     switch kind {
     case .stopped(let signal):
@@ -137,7 +131,6 @@ extension Supervisor {
     }
   }
 
-  @inline(never)
   private func sayStopped(_ status: ExitStatus) {
     var text: Text = "stopped: pid \(service.process) \(status)"
     if let sent = stopSent { text.append(" after ", now - sent, "") }
@@ -148,7 +141,6 @@ extension Supervisor {
     say(.phases, "stopped", text, facts)
   }
 
-  @inline(never)
   func take(_ kind: ChildChange.Kind, of command: Command) {
     guard case .ended(let status) = kind else { return }
     drainCommand = nil
@@ -163,7 +155,6 @@ extension Supervisor {
   }
 
   /// Says so where the service could not be executed, which is what it has then ended with.
-  @inline(never)
   private func takeLaunchError() {
     guard let error = service.launchError() else { return }
     let failure = LaunchFailure(error, program: configuration.program)
@@ -175,7 +166,6 @@ extension Supervisor {
     launchFailure = code
   }
 
-  @inline(never)
   private func say(_ death: Death) {
     var text: Text = "reset: \(death.remote) to \(death.local.port)"
     if death.isMeasured {
@@ -191,7 +181,6 @@ extension Supervisor {
     say(.phases, "reset", text, facts)
   }
 
-  @inline(never)
   func takeNotices() {
     let isEmpty = sockets.takeNotices { death in
       // A line each, for those who asked for many; not for a flood.

@@ -4,7 +4,6 @@ import Linux
 
 // The end: what became of the ports, what was lost, the last line.
 extension Supervisor {
-  @inline(never)
   func finish(_ code: UInt8) {
     var mapped = code
     for pair in configuration.exitCodes where pair.from == code { mapped = pair.to }
@@ -36,7 +35,6 @@ extension Supervisor {
     exitCode = mapped
   }
 
-  @inline(never)
   func portEnds() -> [Report.PortEnd] {
     guard lifecycle.isAsked || lastLinger != nil else { return [] }
     let listening = sockets.listening()
@@ -58,7 +56,6 @@ extension Supervisor {
     return listening == nil && answer != .free ? .unknown : Report.PortEnd.State(answer)
   }
 
-  @inline(never)
   func writeTerminationLog(_ report: Report) {
     do throws(Errno) {
       try TerminationLog.write("ebb: \(report.text)\n", to: configuration.terminationLog)
@@ -70,8 +67,8 @@ extension Supervisor {
   /// The last lines get a moment more, where nobody reads them at once; the exit does not wait for them long.
   func flushJournal() {
     if !journal.isWaiting { return }
-    let end = clock + .milliseconds(100)
-    while journal.isWaiting && clock < end {
+    let end = now + .milliseconds(100)
+    while journal.isWaiting && now < end {
       FileDescriptor.standardError.waitUntilWritable(for: .milliseconds(10))
       journal.flush()
     }
@@ -93,7 +90,7 @@ extension Configuration {
   var program: CString { CString(arguments[0] ?? UnsafeMutablePointer(mutating: CString("").pointer)) }
 
   /// Orphans of the service become our children: we are PID 1, or take its part.
-  var isInit: Bool { isSubreaper || ProcessID.own.rawValue == 1 }
+  var isInit: Bool { subreaper != .no || ProcessID.own.rawValue == 1 }
 
   /// What `--rewrite` makes of a signal; nil where it is dropped.
   func rewritten(_ signal: Signal) -> Signal? {

@@ -56,12 +56,10 @@ struct UsageError: Error {
   init(_ text: Text) { self.text = text }
 
   /// A word, made safe for one line, and what is wrong with it.
-  @inline(never)
   init(_ word: CString, _ wrong: StaticString) { text = "\(word)\(wrong)" }
 }
 
 /// The place of a word in a list of words with a blank between each; nil where it is none of them.
-@inline(never)
 func place(of word: CString, in list: StaticString) -> Int? {
   var rest = CString(list)
   let length = word.count

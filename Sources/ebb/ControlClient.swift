@@ -17,7 +17,6 @@ struct ControlClient {
   private let socket: UnixSocket
 
   /// Connects, and sends a request.
-  @inline(never)
   init(_ address: ControlAddress, _ request: ControlRequest, limit: Duration) throws(Failure) {
     guard let name = (try? address.name()) ?? nil else {
       throw .nobody("no supervisor to ask: there is no /proc to make its name from, or --control is off")
@@ -51,7 +50,6 @@ struct ControlClient {
   }
 
   /// The next answer. Waits as long as was said, or as is said here.
-  @inline(never)
   func next(limit: Duration? = nil) throws(Failure) -> ControlAnswer {
     if let limit { socket.setLimit(limit) }
     switch socket.receive(limit: ControlAnswer.limit) {
@@ -80,7 +78,6 @@ struct ControlClient {
 }
 
 /// Writes one line to standard error.
-@inline(never)
 func complain(_ text: Text) {
   try? Text("ebb: \(text)\n").write(to: .standardError)
 }

@@ -4,7 +4,6 @@ import Linux
 /// `ebb copy`: puts ebb itself somewhere, from an image that has no cp. An init container brings it with that,
 /// through a volume, into a container whose image is not ours.
 enum CopyCommand {
-  @inline(never)
   static func run(_ arguments: Arguments) throws(UsageError) -> Int32 {
     var arguments = arguments
     guard let path = arguments.next(), path.count > 0 else {

@@ -31,7 +31,6 @@ enum DrainCommand {
         """)
   }
 
-  @inline(never)
   static func run(_ arguments: Arguments) throws(UsageError) -> Int32 {
     var address = ControlAddress.automatic
     var timeout: Duration?
@@ -97,7 +96,6 @@ enum DrainCommand {
 
   /// The drain of an image whose entrypoint is not ebb: nobody is told anything, the tables are watched until
   /// the work has left. Then the platform sends its signal.
-  @inline(never)
   private static func drainAlone(_ drain: PortDrain, until end: Duration?, isQuiet: Bool) -> Int32 {
     do throws(Errno) {
       let isDrained = try drain.run(until: end) { line in

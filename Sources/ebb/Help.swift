@@ -3,7 +3,6 @@ import Supervisor
 
 /// What `ebb help` prints.
 enum Help {
-  @inline(never)
   static func text(_ arguments: Arguments) throws(UsageError) -> Text {
     guard let topic = arguments.first else { return overview }
     let help: StaticString

@@ -76,7 +76,6 @@ struct Command {
     }
   }
 
-  @inline(never)
   private static func supervise(_ arguments: Arguments) throws(UsageError) -> Int32 {
     var configuration = Configuration(arguments: arguments.pointer)
     guard try RunOptions.read(arguments, &configuration) else {
@@ -87,7 +86,6 @@ struct Command {
 }
 
 /// Writes to standard output; the exit code says whether it got there.
-@inline(never)
 func output(_ text: Text) -> Int32 {
   (try? text.write(to: .standardOutput)) == nil ? 1 : 0
 }

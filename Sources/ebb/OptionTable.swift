@@ -83,7 +83,6 @@ final class OptionLine {
   private var rest: CString
 
   /// The first option below this place in the help; nil where there is none.
-  @inline(never)
   init?(below text: CString) {
     guard let line = strstr(text.pointer, CString("\n  -").pointer) else { return nil }
     rest = CString(line).dropFirst(3)
@@ -119,7 +118,6 @@ extension CString {
   var first: UInt8 { UInt8(bitPattern: pointer.pointee) }
 
   /// Takes what comes before the first of these bytes, or everything.
-  @inline(never)
   mutating func cut(_ ends: StaticString) -> [UInt8] {
     let length = strcspn(pointer, CString(ends).pointer)
     let piece = [UInt8](UnsafeRawBufferPointer(start: pointer, count: length))

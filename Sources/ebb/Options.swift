@@ -40,14 +40,12 @@ final class Options {
     case question
   }
 
-  @inline(never)
   init(_ table: OptionTable, _ arguments: Arguments) {
     self.table = table
     self.arguments = arguments
   }
 
   /// Goes on to the next option that was given: its place in the table; -1 behind the last.
-  @inline(never)
   func next() -> Int {
     guard position < given.count else { return -1 }
     current = given[position]
@@ -59,7 +57,6 @@ final class Options {
   var value: CString { current.value }
 
   /// What is wrong with its value.
-  @inline(never)
   func wrong(_ expected: StaticString) -> UsageError {
     var text = Text()
     if let option = table.line(current.place) {
@@ -75,12 +72,10 @@ final class Options {
   }
 
   /// Prints the help.
-  @inline(never)
   func showHelp() -> Int32 { output(Text(stringLiteral: table.help)) }
 
   /// Takes the options of the command line, and then those of the environment that it did not give; what is left are
   /// its words, in their order. False when help was asked for, or another question.
-  @inline(never)
   func take() throws(UsageError) -> Bool {
     var words: [CString] = []
     var isAnywhere = table.words == .anywhere
@@ -105,7 +100,6 @@ final class Options {
   }
 
   /// Takes the options of the environment that the command line did not give.
-  @inline(never)
   func takeVariables() throws(UsageError) {
     // Mostly there is none, and then no name has to be made up.
     guard hasEnvironmentVariables("EBB_") else { return }
@@ -222,13 +216,11 @@ final class Options {
     given.append(Given(place: place, value: value, source: .letter))
   }
 
-  @inline(never)
   private func unknown(_ word: Text) -> UsageError {
     let help: Text = table.syntax == .ebb ? "ebb help \(table.command)" : "\(table.command) -h"
     return UsageError("unknown option \(word) (\"\(help)\" lists them)")
   }
 
-  @inline(never)
   private func needsValue(_ option: Text, _ expected: [UInt8]) -> UsageError {
     UsageError("\(option) needs a value: \(expected)")
   }
@@ -244,7 +236,6 @@ final class Options {
 
 extension [UInt8] {
   /// Whether these bytes begin with others.
-  @inline(never)
   fileprivate func begins(with others: [UInt8]) -> Bool {
     if others.count > count { return false }
     var index = 0

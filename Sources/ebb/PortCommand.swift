@@ -45,7 +45,6 @@ enum PortCommand {
     var isQuiet = false
 
     /// What is asked about one of the ports.
-    @inline(never)
     func question(_ port: UInt16, isUDP: Bool) -> PortQuestion {
       var manner = manner
       manner.address?.port = port
@@ -59,14 +58,12 @@ enum PortCommand {
     }
   }
 
-  @inline(never)
   static func run(_ arguments: Arguments) throws(UsageError) -> Int32 {
     let options = Options(table, arguments)
     guard try options.take() else { return options.showHelp() }
     return answer(try request(options))
   }
 
-  @inline(never)
   private static func answer(_ request: Request) -> Int32 {
     if let namespace = request.namespace {
       do throws(Errno) {
@@ -101,7 +98,6 @@ enum PortCommand {
 
     init(_ request: Request) { self.request = request }
 
-    @inline(never)
     mutating func add(_ finding: PortFinding) {
       switch finding.answer {
       case .yes: break
@@ -113,7 +109,6 @@ enum PortCommand {
   }
 
   /// What the command line asks.
-  @inline(never)
   static func request(_ options: Options) throws(UsageError) -> Request {
     let request = Request()
     var words = options.arguments
@@ -150,7 +145,6 @@ enum PortCommand {
 
 extension PortCommand.Request {
   /// Adds a port, once.
-  @inline(never)
   fileprivate func add(_ port: UInt16, isUDP: Bool) {
     for other in ports where other == (port, isUDP) { return }
     ports.append((port, isUDP))

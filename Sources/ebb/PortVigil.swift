@@ -23,7 +23,6 @@ final class PortVigil {
   /// The findings, in the order of the request.
   private(set) var open: [Watched] = []
 
-  @inline(never)
   init(_ request: PortCommand.Request, _ inquiry: PortInquiry) {
     self.request = request
     self.inquiry = inquiry
@@ -36,7 +35,6 @@ final class PortVigil {
   }
 
   /// Waits until all is as it is asked for.
-  @inline(never)
   func wait(until end: Duration) {
     for (port, isUDP) in request.ports {
       let finding = inquiry.find(port, isUDP: isUDP, request.question(port, isUDP: isUDP))
@@ -73,7 +71,7 @@ final class PortVigil {
 
   /// How long nothing can change for the better without a notice.
   private var pause: Duration {
-    @inline(never) get {
+    get {
       var pause = Duration.seconds(60)
       for watched in open where watched.finding.answer != .yes {
         guard notices != nil, !watched.finding.isUDP, watched.finding.census != nil else {
@@ -103,7 +101,6 @@ final class PortVigil {
   }
 
   /// Looks at the tables, and asks the kernel again where they say that its answer may be another.
-  @inline(never)
   private func look(isLast: Bool, _ hasNotice: Bool) {
     for watched in open where watched.finding.answer != .yes {
       if isLast || isWorthAsking(watched, hasNotice) {
@@ -116,7 +113,6 @@ final class PortVigil {
 
   /// A bind that is tried again and again could be in the way of the very server that is waited for: at once
   /// when nothing is left on the port, else once a second, and only when less is left than at the last time.
-  @inline(never)
   private func isWorthAsking(_ watched: Watched, _ hasNotice: Bool) -> Bool {
     let isLongAgo = MonotonicClock.now - watched.asked >= .seconds(1)
     guard let then = watched.leftThen else {
@@ -130,7 +126,6 @@ final class PortVigil {
   }
 
   /// Notes when a port was asked about, and what was on it then.
-  @inline(never)
   private func note(_ watched: Watched) {
     watched.asked = MonotonicClock.now
     watched.leftThen = nil

@@ -9,7 +9,6 @@ enum ProbeCommand {
     case control
   }
 
-  @inline(never)
   static func run(
     _ arguments: Arguments, _ table: OptionTable, _ request: ControlRequest
   ) throws(UsageError) -> Int32 {

@@ -5,13 +5,13 @@ import Supervisor
 enum RunOptions: Int, CaseIterable {
   case ports, readyWhen, readyWhileDraining, stopSignal, drainOn, rewrite, group, single
   case lameDuck, lameDuckMax, quietChance, ignorePeer, busyMax, lingerMax, grace, onDrain
-  case mapExit, parentDeathSignal, noSubreaper, warnOnReap
+  case mapExit, parentDeathSignal, subreaper, noSubreaper, warnOnReap
   case http, httpDrain, httpDrainAddress, control, log, verbose, quiet, terminationLog
 
   static var table: OptionTable {
     OptionTable(
       command: "run", words: .behind,
-      opposites: OptionPlaces(RunOptions.group) | OptionPlaces(RunOptions.verbose),
+      opposites: OptionPlaces(RunOptions.group) | OptionPlaces(RunOptions.verbose) | OptionPlaces(RunOptions.subreaper),
       help: """
         ebb [run] [options] [--] command [arg...]
 
@@ -40,6 +40,7 @@ enum RunOptions: Int, CaseIterable {
           --on-drain CMD              run this command as the drain begins; the stop signal waits for it like for a connection
           --map-exit A=B,...          exit with B where the service's code is A
           --parent-death-signal SIG   the signal that ebb gets when its own parent dies
+          --subreaper                 take orphans in where ebb is not PID 1, and do not start where that is refused
           --no-subreaper              leave orphans to others, where ebb is not PID 1
           --warn-on-reap              a line for every orphan that is reaped
           --http [ADDR:]PORT          serve /livez /readyz /status /metrics there (off)
@@ -59,7 +60,6 @@ enum RunOptions: Int, CaseIterable {
   }
 
   /// Reads the whole command line of `ebb run`. False when help was asked for.
-  @inline(never)
   static func read(_ arguments: Arguments, _ configuration: inout Configuration) throws(UsageError) -> Bool {
     let options = Options(table, arguments)
     guard try options.take() else { return false }
@@ -76,7 +76,6 @@ enum RunOptions: Int, CaseIterable {
   }
 
   /// Does what an option says.
-  @inline(never)
   func apply(_ options: Options, to configuration: inout Configuration) throws(UsageError) {
     switch self {
     case .ports:
@@ -132,7 +131,8 @@ enum RunOptions: Int, CaseIterable {
       for pair in pairs { configuration.exitCodes.append(pair) }
     case .parentDeathSignal:
       configuration.parentDeathSignal = try options.signal("a signal, like TERM, SIGQUIT or 15")
-    case .noSubreaper: configuration.isSubreaper = false
+    case .subreaper: configuration.subreaper = .demanded
+    case .noSubreaper: configuration.subreaper = .no
     case .warnOnReap: configuration.warnsOnReap = true
     case .log: configuration.logFormat = try options.choice("text json", "text or json") == 0 ? .text : .json
     case .verbose: configuration.verbosity = .phases

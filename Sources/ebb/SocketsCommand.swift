@@ -46,14 +46,12 @@ enum SocketsCommand {
     case table(Errno)
   }
 
-  @inline(never)
   static func run(_ arguments: Arguments) throws(UsageError) -> Int32 {
     let options = Options(table, arguments)
     guard try options.take() else { return options.showHelp() }
     return answer(try request(options))
   }
 
-  @inline(never)
   private static func answer(_ request: Request) -> Int32 {
     do throws(Failure) {
       if request.isDestroy { return try destroy(request) }
@@ -72,7 +70,6 @@ enum SocketsCommand {
   }
 
   /// What the command line asks.
-  @inline(never)
   static func request(_ options: Options) throws(UsageError) -> Request {
     let request = Request()
     while let option = Option(rawValue: options.next()) {
@@ -115,13 +112,11 @@ enum SocketsCommand {
   // MARK: - Looking
 
   /// Gives the filter the sockets that its process has now.
-  @inline(never)
   private static func resolve(_ request: Request) throws(Failure) {
     do throws(Errno) { try request.filter.resolve() } catch { throw .process(error) }
   }
 
   /// One look at the table. `closeWaits` is how many CLOSE_WAIT there were at the first look; set by that.
-  @inline(never)
   private static func look(_ request: Request, _ closeWaits: inout Int?) throws(Failure) -> Text {
     try resolve(request)
     var table = SocketTable()
@@ -135,7 +130,6 @@ enum SocketsCommand {
   }
 
   /// Reads the table: the listeners, whose ports are told apart, then everything, and once more what is doubtful.
-  @inline(never)
   private static func read(
     _ filter: SocketFilter, _ table: inout SocketTable
   ) throws(Errno) -> SocketSummary {
@@ -163,7 +157,6 @@ enum SocketsCommand {
     ]
   }
 
-  @inline(never)
   private static func text(
     _ summary: SocketSummary, _ findings: [SocketFinding], isComplete: Bool
   ) -> Text {
@@ -199,7 +192,6 @@ enum SocketsCommand {
     return text
   }
 
-  @inline(never)
   private static func append(_ counts: SocketSummary.Counts, _ text: inout Text) {
     var isFirst = true
     for state in columns where counts.count(state) > 0 {
@@ -209,7 +201,6 @@ enum SocketsCommand {
     }
   }
 
-  @inline(never)
   private static func json(
     _ summary: SocketSummary, _ findings: [SocketFinding], isComplete: Bool
   ) -> Text {
@@ -244,7 +235,6 @@ enum SocketsCommand {
     return text
   }
 
-  @inline(never)
   private static func appendJSON(_ counts: SocketSummary.Counts, _ text: inout Text) {
     text.append("{")
     var isFirst = true
@@ -256,7 +246,6 @@ enum SocketsCommand {
     text.append("}")
   }
 
-  @inline(never)
   private static func watch(_ request: Request) throws(Failure) -> Int32 {
     let isTerminal = FileDescriptor.standardOutput.isTerminal
     var next = MonotonicClock.now
@@ -280,7 +269,6 @@ enum SocketsCommand {
 
   // MARK: - Ending
 
-  @inline(never)
   private static func destroy(_ request: Request) throws(Failure) -> Int32 {
     try resolve(request)
     do throws(Errno) {
@@ -290,7 +278,6 @@ enum SocketsCommand {
     }
   }
 
-  @inline(never)
   private static func destroy(_ filter: SocketFilter, isDryRun: Bool) throws(Errno) -> Int32 {
     var table = SocketTable()
     let selection = SocketSelection(filter)
@@ -333,7 +320,6 @@ enum SocketsCommand {
     return output("\(text)\n")
   }
 
-  @inline(never)
   private static func refusal(_ error: Errno, ended: Int, of count: Int) -> Text {
     if error == .notPermitted { return "--destroy: CAP_NET_ADMIN is missing; ended \(ended) of \(count)" }
     if error == .notSupported {

@@ -24,7 +24,6 @@ enum StatusCommand {
         """)
   }
 
-  @inline(never)
   static func run(_ arguments: Arguments) throws(UsageError) -> Int32 {
     var address = ControlAddress.automatic
     var isJSON = false
@@ -47,7 +46,6 @@ enum StatusCommand {
     }
   }
 
-  @inline(never)
   private static func ask(
     _ address: ControlAddress, _ request: ControlRequest
   ) throws(ControlClient.Failure) -> Text {
@@ -60,7 +58,6 @@ enum StatusCommand {
 
   /// Asks once a second. On a terminal each answer takes the place of the one before, with the history of the
   /// connections under it; elsewhere they follow each other.
-  @inline(never)
   private static func watch(_ address: ControlAddress, isJSON: Bool) throws(ControlClient.Failure) -> Int32 {
     var history = History()
     var next = MonotonicClock.now
@@ -111,7 +108,6 @@ enum StatusCommand {
     }
 
     /// "connections ▁▂▅█ 12, at most 40": as many looks as fit, a column each.
-    @inline(never)
     func text(width: Int) -> Text {
       let first = max(0, counts.count - max(1, width - 40))
       var highest: UInt64 = 0
@@ -141,7 +137,6 @@ enum StatusCommand {
 
 extension Text {
   /// Adds the lines that are not empty, each cut to a width, with this behind it.
-  @inline(never)
   mutating func append(linesOf text: [UInt8], from start: Int, width: Int, end: StaticString) {
     var column = 0
     for index in start..<text.count {

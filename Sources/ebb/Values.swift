@@ -27,7 +27,6 @@ enum Values {
   }
 
   /// Adds a port, once.
-  @inline(never)
   private static func add(_ port: UInt16, to ports: inout [UInt16]) {
     for other in ports where other == port { return }
     ports.append(port)
@@ -45,7 +44,6 @@ enum Values {
   }
 
   /// "TERM:QUIT,HUP:0".
-  @inline(never)
   static func rewrites(_ text: CString) -> [(from: Signal, to: Signal?)]? {
     var pairs: [(from: Signal, to: Signal?)] = []
     var items = Items(text)
@@ -88,7 +86,6 @@ enum Values {
   }
 
   /// A whole number up to some largest.
-  @inline(never)
   static func number(_ digits: [UInt8], atMost largest: UInt64) -> UInt64? {
     guard let number = decimal(digits), number <= largest else { return nil }
     return number
@@ -103,7 +100,6 @@ enum Values {
     init(_ text: CString) { rest = text }
 
     /// The next item, up to one of these bytes.
-    @inline(never)
     mutating func next(_ ends: StaticString) -> [UInt8] {
       let item = rest.cut(ends)
       end = rest.first
@@ -116,7 +112,6 @@ enum Values {
 /// Values that more than one command takes.
 extension Options {
   /// "250ms", "10s", "2m".
-  @inline(never)
   func duration() throws(UsageError) -> Duration {
     guard let duration = Duration(written: value.bytes) else {
       throw wrong("a time, like 250ms, 10s or 2m")
@@ -125,7 +120,6 @@ extension Options {
   }
 
   /// The same, or "auto".
-  @inline(never)
   func durationOrAuto() throws(UsageError) -> Duration? {
     if value == "auto" { return nil }
     guard let duration = Duration(written: value.bytes) else {
@@ -135,35 +129,30 @@ extension Options {
   }
 
   /// "TERM", "SIGQUIT", "15".
-  @inline(never)
   func signal(_ expected: StaticString) throws(UsageError) -> Signal {
     guard let signal = Signal(named: value.bytes) else { throw wrong(expected) }
     return signal
   }
 
   /// "8080,53/udp".
-  @inline(never)
   func ports(_ expected: StaticString) throws(UsageError) -> (tcp: [UInt16], udp: [UInt16]) {
     guard let ports = Values.ports(value) else { throw wrong(expected) }
     return ports
   }
 
   /// "TERM:QUIT,HUP:0".
-  @inline(never)
   func rewrites(_ expected: StaticString) throws(UsageError) -> [(from: Signal, to: Signal?)] {
     guard let pairs = Values.rewrites(value) else { throw wrong(expected) }
     return pairs
   }
 
   /// The place of a word among those that it may be, which have a blank between each.
-  @inline(never)
   func choice(_ words: StaticString, _ expected: StaticString) throws(UsageError) -> Int {
     guard let place = place(of: value, in: words) else { throw wrong(expected) }
     return place
   }
 
   /// "0.001": from a millionth to 1.
-  @inline(never)
   func chance() throws(UsageError) -> QuietChance {
     guard let chance = Values.chance(value) else {
       throw wrong("a chance from 0.000001 to 1, like 0.001")
@@ -172,7 +161,6 @@ extension Options {
   }
 
   /// "10.0.0.1", "10.0.0.0/8": added to those before, 16 at most.
-  @inline(never)
   func add(to peers: inout [PeerRange]) throws(UsageError) {
     guard peers.count < 16, let range = PeerRange(value.bytes) else {
       throw wrong("an address or a network, like 10.0.0.1, 10.0.0.0/8 or 2001:db8::/32 (16 at most)")
@@ -181,7 +169,6 @@ extension Options {
   }
 
   /// "9100", "127.0.0.1:9100", "[::1]:9100".
-  @inline(never)
   func listenAddress() throws(UsageError) -> ListenAddress {
     guard let address = ListenAddress(value.bytes) else {
       throw wrong("a port, or an address and a port, like 9100, 127.0.0.1:9100 or [::1]:9100")
@@ -190,7 +177,6 @@ extension Options {
   }
 
   /// "@name", "/path", "off", "auto".
-  @inline(never)
   func control() throws(UsageError) -> ControlAddress {
     guard let address = ControlAddress(value) else {
       throw wrong("@name, /path, auto or off (107 bytes at most)")

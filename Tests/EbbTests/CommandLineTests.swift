@@ -28,7 +28,7 @@ private func sample(_ option: RunOptions) -> String {
   case .control: "@here"
   case .log: "json"
   case .terminationLog: "/tmp/log"
-  case .group, .single, .noSubreaper, .warnOnReap, .httpDrain, .verbose, .quiet: ""
+  case .group, .single, .subreaper, .noSubreaper, .warnOnReap, .httpDrain, .verbose, .quiet: ""
   }
 }
 
@@ -279,7 +279,9 @@ private func seconds(_ count: Int) -> Duration { .seconds(count) }
       #expect(try configuration("--quiet").verbosity == .problems)
       #expect(try configuration().verbosity == .report)
       #expect(try configuration("--group").signalsGroup)
-      #expect(try !configuration("--no-subreaper").isSubreaper)
+      #expect(try configuration("--no-subreaper").subreaper == .no)
+      #expect(try configuration("--subreaper").subreaper == .demanded)
+      #expect(try configuration("--single").subreaper == .ifPermitted)
       #expect(try configuration("--warn-on-reap").warnsOnReap)
     }
 

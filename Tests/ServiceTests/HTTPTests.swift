@@ -299,10 +299,11 @@ struct HTTPTests {
     for _ in 0..<3 { #expect(try ebb.get("/livez").status == 200) }
   }
 
-  /// Its three standard ones, its network namespace's counters, the loop's, the signals', and two listeners.
+  /// Its three standard ones, its network namespace's counters, the launch's word, the loop's, the signals', and two
+  /// listeners.
   private func descriptorsAtRest(_ ebb: Supervised) throws -> Int {
     #expect(try ebb.get("/livez").status == 200)
-    try wait(until: "the connection is closed") { try ebb.descriptors() == 8 }
-    return 8
+    try wait(until: "the connection is closed") { try ebb.descriptors() == 9 }
+    return 9
   }
 }

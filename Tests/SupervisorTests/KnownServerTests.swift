@@ -58,14 +58,6 @@ import Testing
     #expect(KnownServer.allCases.filter { !$0.finishesRequests } == [.phpFPM, .uwsgi])
   }
 
-  @Test func `is looked for at each signal that one of them stops at, and at no other`() throws {
-    for number in 1...64 as ClosedRange<Int32> {
-      let signal = try #require(Signal(number))
-      let isOne = KnownServer.allCases.contains { $0.stopSignal == signal }
-      #expect(KnownServer.isStopSignal(signal) == isOne, "\(signal)")
-    }
-  }
-
   @Test func `is not this process`() {
     #expect(KnownServer(process: .own) == nil)
     #expect(KnownServer(process: ProcessID(-5)) == nil)

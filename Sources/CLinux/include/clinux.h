@@ -49,14 +49,6 @@ static inline char **clinux_environ(void) { return environ; }
 // Whether so much can be had, at once, with nothing taken from the reserve.
 bool clinux_memory_allows(size_t size);
 
-// epoll_wait(2) in milliseconds (-1: without an end). At rest: without an end, and with the program's own code unmapped
-// meanwhile; what is run next comes back from the page cache. Negative where nothing is ready.
-int clinux_epoll_wait(int fd, struct epoll_event *events, int count, int milliseconds, bool at_rest);
-
-// An environment variable for what is launched later, in the place of any of this name; -1 with errno. setenv(3)
-// without its book of what it has allocated.
-int clinux_set_variable(const char *name, const char *value);
-
 // Variadic calls.
 static inline int clinux_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
 // Of the flags that can be changed, this one and no other.
@@ -86,20 +78,6 @@ const char *clinux_error_text(int error);
 // signals that the C library keeps for itself (32 to 34), which an init must forward like any other.
 int clinux_sigprocmask(int how, const uint64_t *set, uint64_t *old);
 int clinux_signalfd(uint64_t mask);
-// The next of these signals that is pending, which must be blocked, sigtimedwait(2): waits so many nanoseconds, -1
-// without an end, at rest or not; false where none came.
-struct clinux_signal {
-  int number;
-  int code;    // si_code: 0 and below where a process sent it
-  pid_t sender;
-};
-bool clinux_wait_for_signal(uint64_t mask, int64_t nanoseconds, bool at_rest, struct clinux_signal *signal);
-// Changes the set of a signalfd(2).
-int clinux_signalfd_set(int fd, uint64_t mask);
-// Has the kernel send us this signal, with a code above 0, each time that a non-blocking file becomes ready, fcntl(2)
-// O_ASYNC (where the signals that may be pending are too many, it is a SIGIO). -1 with errno. clinux_set_nonblocking()
-// ends it.
-int clinux_announce(int fd, int signal);
 // Takes these signals away where they are pending, sigtimedwait(2) without a wait; they must be blocked.
 void clinux_discard_pending(uint64_t mask);
 // Gives the signal its default action; 1 when it was ignored before, 0 when not, -1 with errno.
@@ -120,9 +98,8 @@ struct clinux_child {
 };
 int clinux_wait(idtype_t type, id_t id, struct clinux_child *child, int options);
 
-// A new process and execvp(3), with everything in between that only a child can do. The first child reads `argv`
-// and the environment after the call has come back: what those point to must stay as it is. `report`: what the error is
-// asked by, a descriptor to be closed where it is not negative.
+// A new process and execvp(3), with everything in between that only a child can do. `report`: what the error is asked
+// by, a descriptor. The call does not wait for the execve(2), which a file system may hold up.
 struct clinux_launch {
   char *const *argv;
   uint64_t signal_mask;   // of the caller's caller: what the program starts with

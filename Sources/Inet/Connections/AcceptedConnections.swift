@@ -30,7 +30,6 @@ enum KernelCounters {
   }
 
   /// The next line that begins like this.
-  @inline(never)
   private static func line(_ head: StaticString, _ file: inout ArraySlice<UInt8>) -> ArraySlice<UInt8>? {
     while let line = file.next(before: UInt8(ascii: "\n")) {
       if line.hasPrefix(head) { return line }

@@ -100,7 +100,6 @@ public final class ArrivalWatch: SocketCollector {
     passed += 1
   }
 
-  @inline(never)
   private func isIgnored(_ peer: Endpoint) -> Bool {
     for range in ignored where range.contains(peer) { return true }
     return false
@@ -150,7 +149,6 @@ public struct PeerRange: Sendable {
     return PeerRange.agree(UInt64(its), UInt64(own), address.isIPv6 ? max(0, bits - 96) : bits, of: 32)
   }
 
-  @inline(never)
   private static func agree(_ left: UInt64, _ right: UInt64, _ bits: Int, of width: Int) -> Bool {
     bits == 0 || (left ^ right) >> UInt64(width - bits) == 0
   }

@@ -6,7 +6,8 @@ import Linux
 /// ended, or was closed by the service (the kernel delivers the rest), is not any more, and newcomers never
 /// become any.
 public final class BusyWatch: SocketCollector {
-  /// How many connections are followed at most. What is beyond them is not waited for, and counted.
+  /// How many connections are followed at most. Where there is no room for more, all that are busy at a look are waited
+  /// for: who was there first cannot be told any more.
   public static var capacity: Int { 65536 }
 
   private struct Entry {
@@ -78,6 +79,8 @@ public final class BusyWatch: SocketCollector {
       } else {
         busy += 1
       }
+    } else if notFollowed > 0, index.place(of: socket.cookie) == nil, Activity(of: socket) != .idle {
+      busy += 1
     }
   }
 
@@ -86,6 +89,7 @@ public final class BusyWatch: SocketCollector {
     guard activity != .idle else { return }
     guard entries.count < BusyWatch.capacity, index.hasRoom else {
       notFollowed += 1
+      busy += 1
       return
     }
     guard index.insert(socket.cookie) else { return }

@@ -12,7 +12,6 @@ struct CookieIndex {
   var count: Int { cookies.count }
 
   /// The place of a cookie, from 0; nil where it is not there.
-  @inline(never)
   func place(of cookie: UInt64) -> Int? {
     if slots.isEmpty { return nil }
     let number = slots[slot(of: cookie)]
@@ -26,7 +25,6 @@ struct CookieIndex {
   }
 
   /// Appends a cookie; false where it is there already.
-  @inline(never)
   mutating func insert(_ cookie: UInt64) -> Bool {
     if (cookies.count + 1) * 2 > slots.count {
       slots = [Int32](repeating: 0, count: max(64, slots.count * 2))
@@ -43,7 +41,6 @@ struct CookieIndex {
   mutating func removeAll() { self = CookieIndex() }
 
   /// The slot in which a cookie is, or would be put.
-  @inline(never)
   private func slot(of cookie: UInt64) -> Int {
     var slot = Int(truncatingIfNeeded: (cookie &* 0x9e37_79b9_7f4a_7c15) >> 32) & (slots.count - 1)
     while slots[slot] != 0 && cookies[Int(slots[slot]) - 1] != cookie {

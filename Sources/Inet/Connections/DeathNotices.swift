@@ -29,7 +29,6 @@ public struct Death: Equatable, Sendable {
   /// The kernel's numbers add up like this (each seen on Linux 6.18): the receive queue is what was not read,
   /// with one for the peer's FIN; the send queue what was not acknowledged, with one for our FIN, sent or
   /// not; tcpi_bytes_acked is the payload acknowledged, and one more once our FIN is.
-  @inline(never)
   public init?(of socket: TCPSocket) {
     local = socket.local
     remote = socket.remote
@@ -158,7 +157,7 @@ public struct DeathNotices {
     let count = min(ports.count, 200)
     if count == 0 { return }
     var program: [sock_filter] = []
-    @inline(never) func add(_ code: Int32, _ number: UInt32, jump: Int = 0) {
+    func add(_ code: Int32, _ number: UInt32, jump: Int = 0) {
       program.append(sock_filter(code: UInt16(code), jt: UInt8(jump), jf: 0, k: number))
     }
     add(BPF_LD | BPF_H | BPF_ABS, 20)

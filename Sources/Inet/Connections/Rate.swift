@@ -20,7 +20,6 @@ public struct Rate: Equatable, Comparable, Sendable {
 
 extension Rate: TextRepresentable {
   /// "9.8": events a second, with one decimal.
-  @inline(never)
   public func write(to text: inout Text) {
     let tenths = (perThousandSeconds + 50) / 100
     text.append(tenths / 10)

@@ -61,7 +61,6 @@ public enum BindTest {
     return verdict
   }
 
-  @inline(never)
   private static func ask(_ port: UInt16, _ manner: Manner, ipv6: Bool) -> Verdict {
     do throws(Errno) {
       let descriptor = FileDescriptor(

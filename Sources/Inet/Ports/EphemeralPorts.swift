@@ -21,7 +21,6 @@ public enum EphemeralPorts {
     return low...high
   }
 
-  @inline(never)
   private static func port(_ text: inout ArraySlice<UInt8>) -> UInt16? {
     text.next(before: UInt8(ascii: " ")).flatMap { decimal($0) }.flatMap { UInt16(exactly: $0) }
   }
@@ -52,7 +51,6 @@ public enum EphemeralPorts {
   static func isListed(_ port: UInt16, in list: [UInt8]) -> Bool { marks(list)[Int(port)] != 0 }
 
   /// A 1 for each port that such a list has, and a 0 for each other; what makes no sense is left out.
-  @inline(never)
   private static func marks(_ list: [UInt8]) -> [UInt8] {
     var marks = [UInt8](repeating: 0, count: 65536)
     var lines = list[...]

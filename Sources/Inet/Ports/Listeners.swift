@@ -40,7 +40,6 @@ public enum PortOrigin: Equatable, Sendable {
 
 extension PortOrigin: TextRepresentable {
   /// "given", "cgroup", "descriptors", "user".
-  @inline(never)
   public func write(to text: inout Text) {
     switch self {
     case .given: text.append("given")
@@ -100,7 +99,6 @@ public struct ServicePorts: Equatable, Sendable {
   }
 
   /// The ports of those sockets that are the service's; nil where none is.
-  @inline(never)
   private init?(_ sockets: [TCPSocket], _ origin: PortOrigin, where isServices: (TCPSocket) -> Bool) {
     var ports: [UInt16] = []
     for index in sockets.indices where isServices(sockets[index]) {
@@ -130,7 +128,6 @@ public enum Cgroup {
     return inode("/sys/fs/cgroup", path) ?? inode("/sys/fs/cgroup/unified", path)
   }
 
-  @inline(never)
   private static func inode(_ mount: StaticString, _ path: [UInt8]) -> UInt64? {
     var directory = Text()
     directory.append(mount)

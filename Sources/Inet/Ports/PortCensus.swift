@@ -104,7 +104,6 @@ public final class PortCensus: SocketCollector {
   }
 
   /// How many sockets are in a state.
-  @inline(never)
   public func count(_ state: TCPState) -> Int { counts[Int(state.rawValue)] }
 
   /// All but the listeners.
@@ -115,13 +114,11 @@ extension [TCPSocket] {
   fileprivate var isFull: Bool { count >= PortCensus.keptConnections }
 
   /// Appends one where there is room for it.
-  @inline(never)
   mutating func keep(_ socket: TCPSocket, atMost limit: Int) { if count < limit { append(socket) } }
 }
 
 extension [UInt64] {
   /// Appends a number: in the binary once.
-  @inline(never)
   mutating func add(_ number: UInt64) { append(number) }
 }
 
@@ -141,7 +138,7 @@ extension TCPState: TextRepresentable {
   }
 
   /// The name that netstat(8) made known, which is the RFC's.
-  @inline(never) public var name: StaticString {
+  public var name: StaticString {
     switch self {
     case .established: "ESTABLISHED"
     case .synSent: "SYN_SENT"
@@ -158,7 +155,6 @@ extension TCPState: TextRepresentable {
   }
 
   /// The name.
-  @inline(never)
   public func write(to text: inout Text) { text.append(name) }
 }
 

@@ -56,7 +56,7 @@ public struct PortFinding {
   }
 
   /// The listeners. A UDP socket listens when it is bound and not connected.
-  @inline(never) public var listeners: [TCPSocket] { census?.listeners ?? [] }
+  public var listeners: [TCPSocket] { census?.listeners ?? [] }
 
   /// Whether something listens; nil where the table cannot be read.
   public var isListening: Bool? {
@@ -65,7 +65,7 @@ public struct PortFinding {
   }
 
   /// How many sockets are on the port, as far as was looked.
-  @inline(never) public var left: Int { listeners.count + bound.count + (census?.connections ?? 0) }
+  public var left: Int { listeners.count + bound.count + (census?.connections ?? 0) }
 
   /// Whether only the kernel can answer: nothing listens for certain, or a listener need not be in the way.
   var needsBind: Bool {
@@ -79,7 +79,7 @@ public struct PortFinding {
   }
 
   /// The answer.
-  @inline(never) public var answer: Answer {
+  public var answer: Answer {
     switch question {
     case .listening:
       guard let isListening else { return .cannotTell }
@@ -123,14 +123,14 @@ public struct PortFinding {
   }
 
   /// The sockets that are shown one by one, with who holds them.
-  @inline(never) var shown: [TCPSocket] {
+  var shown: [TCPSocket] {
     var shown = blockers
     shown.add(shownConnections)
     return shown
   }
 
   /// The lines: the answer, what the table has, and what to do.
-  @inline(never) public var text: Text {
+  public var text: Text {
     var text = Text()
     writeName(to: &text)
     text.append(": ")
@@ -182,7 +182,6 @@ public struct PortFinding {
 
   /// A line for each of some sockets: what it is, where, and who holds it. Connections are called by their state,
   /// and have a peer.
-  @inline(never)
   private func append(_ kind: StaticString?, _ sockets: [TCPSocket], _ text: inout Text) {
     for index in sockets.indices {
       text.append("  ")
@@ -200,7 +199,7 @@ public struct PortFinding {
   }
 
   /// The first line's words.
-  @inline(never) public var summary: Text {
+  public var summary: Text {
     if case .listening = question {
       guard let census else { return "cannot tell: the socket table cannot be read" }
       if !listeners.isEmpty { return "listening" }
@@ -235,7 +234,6 @@ public struct PortFinding {
   }
 
   /// Who holds a socket: "nginx (pid 7, descriptor 6), the service", or why nobody can be named.
-  @inline(never)
   private func append(ownerOf inode: UInt64, of user: UInt32, _ text: inout Text) {
     if inode == 0 {
       text.append("no process has it any more")
@@ -290,7 +288,6 @@ public struct PortFinding {
   }
 
   /// The processes that hold some sockets, each once, the oldest first.
-  @inline(never)
   private func processes(holding sockets: [TCPSocket]) -> [SocketHolder] {
     var processes: [SocketHolder] = []
     for index in sockets.indices {
@@ -304,7 +301,7 @@ public struct PortFinding {
   // MARK: - What to do
 
   /// What to do, in a sentence; nil where there is nothing to do.
-  @inline(never) public var advice: Text? {
+  public var advice: Text? {
     guard case .released(let manner) = question, answer != .yes else { return nil }
     if case .cannotTell(let error) = verdict {
       if error == .addressNotAvailable { return "to do: ask for an address of this network namespace" }
@@ -395,7 +392,6 @@ public struct PortFinding {
 
 extension [SocketHolder] {
   /// Whether a process is among them.
-  @inline(never)
   fileprivate func have(_ process: ProcessID) -> Bool {
     for holder in self where holder.process == process { return true }
     return false
@@ -404,7 +400,6 @@ extension [SocketHolder] {
 
 extension [TCPSocket] {
   /// Appends more of them.
-  @inline(never)
   fileprivate mutating func add(_ sockets: [TCPSocket]) {
     for index in sockets.indices { append(sockets[index]) }
   }
@@ -412,5 +407,5 @@ extension [TCPSocket] {
 
 extension Duration {
   /// Whole seconds, rounded up: what is promised to be over then is.
-  @inline(never) var wholeSeconds: Int64 { (inMilliseconds + 999) / 1000 }
+  var wholeSeconds: Int64 { (inMilliseconds + 999) / 1000 }
 }

@@ -57,7 +57,6 @@ public struct PortInquiry {
 
   /// Looks at the tables again, and says how many sockets are on the port by now, those that are only bound
   /// included; nil where that cannot be read. For a wait.
-  @inline(never)
   public mutating func count(_ finding: inout PortFinding) -> Int? {
     guard let census = census(of: finding, onlyListeners: false) else { return nil }
     finding.census = census
@@ -66,7 +65,6 @@ public struct PortInquiry {
     return finding.left
   }
 
-  @inline(never)
   private mutating func census(of finding: PortFinding, onlyListeners: Bool) -> PortCensus? {
     let census = PortCensus(port: finding.port, address: finding.question.address, isUDP: finding.isUDP)
     do throws(Errno) {
@@ -81,7 +79,6 @@ public struct PortInquiry {
     }
   }
 
-  @inline(never)
   private mutating func bound(of finding: PortFinding) -> [TCPSocket] {
     // A UDP socket that is only bound takes what comes, and is in the census.
     if finding.isUDP { return [] }

@@ -2,7 +2,7 @@ import Linux
 
 extension PortFinding {
   /// As one JSON object on a line; the keys are a contract, and all of them are always there.
-  @inline(never) public var json: Text {
+  public var json: Text {
     var text: Text = "{\"port\":"
     text.append(port)
     text.append(",\"protocol\":")
@@ -102,11 +102,9 @@ extension PortFinding {
 }
 
 extension Text {
-  @inline(never)
   fileprivate mutating func append(_ flag: Bool) { append(flag ? "true" : "false") }
 
   /// An address as a JSON string, or null.
-  @inline(never)
   fileprivate mutating func append(quoted address: Endpoint?) {
     guard let address else {
       append("null")

@@ -81,7 +81,6 @@ public struct SocketHolders: Sendable {
     if let service { relate(to: service) }
   }
 
-  @inline(never)
   private mutating func look(at processes: [ProcessID], for wanted: [UInt64], _ missing: inout [UInt64]) {
     var crowded: [ProcessID] = []
     for process in processes where !missing.isEmpty {
@@ -95,7 +94,6 @@ public struct SocketHolders: Sendable {
   }
 
   /// Looks at the descriptors of a process, as many as are allowed; false when it has more.
-  @inline(never)
   private mutating func look(
     at process: ProcessID, for wanted: [UInt64], _ missing: inout [UInt64], atMost count: Int
   ) -> Bool {
@@ -143,7 +141,6 @@ public struct SocketHolders: Sendable {
   }
 
   /// Adds one, behind those that are as old: there are few.
-  @inline(never)
   private mutating func add(_ process: ProcessID, _ descriptor: Int32, _ inode: UInt64) {
     guard holders.count < SocketHolders.limit, let record = try? ProcessRecord(of: process) else { return }
     var place = holders.count
@@ -169,7 +166,6 @@ public struct SocketHolders: Sendable {
   }
 
   /// The holders of one socket.
-  @inline(never)
   public func of(_ inode: UInt64) -> [SocketHolder] {
     var found: [SocketHolder] = []
     for holder in holders where holder.inode == inode { found.append(holder) }
@@ -179,13 +175,11 @@ public struct SocketHolders: Sendable {
 
 extension SocketHolder: TextRepresentable {
   /// "nginx (pid 7)".
-  @inline(never)
   public func write(to text: inout Text) { text.append(name, process) }
 }
 
 extension Text {
   /// A process: "nginx (pid 7)".
-  @inline(never)
   mutating func append(_ name: [UInt8], _ process: ProcessID) {
     append(printable: name)
     append(" (pid ")

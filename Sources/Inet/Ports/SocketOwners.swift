@@ -37,7 +37,6 @@ public struct SocketOwners {
 
   /// Calls `body` with each descriptor of a process, by its number in an open /proc/PID/fd, until that gives
   /// false; false where they cannot be listed.
-  @inline(never)
   static func visit(_ process: ProcessID, _ body: (Int32, FileDescriptor) -> Bool) -> Bool {
     let path: Text = "/proc/\(process)/fd"
     return path.bytes.withCString { (path) -> Bool in
@@ -77,7 +76,6 @@ public struct SocketOwners {
     return target(path, from: AT_FDCWD)
   }
 
-  @inline(never)
   private static func target(_ path: Text, from directory: Int32) -> Target {
     path.bytes.withCString { path in
       withUnsafeTemporaryAllocation(byteCount: 64, alignment: 1) { buffer in

@@ -49,7 +49,6 @@ public struct SocketSettings: Sendable {
     return settings
   }
 
-  @inline(never)
   private static func read(_ path: StaticString) -> UInt64? {
     guard let text = try? File.read(CString(path), limit: 32) else { return nil }
     var rest = text[...]
@@ -65,7 +64,6 @@ private struct SocketCulprit {
   var sockets: Int
 
   /// Who holds these sockets.
-  @inline(never)
   static func find(_ holders: [SocketHolder], _ inodes: [UInt64]) -> [SocketCulprit] {
     var culprits: [SocketCulprit] = []
     for holder in holders where inodes.contains(holder.inode) {
@@ -93,7 +91,6 @@ private struct SocketCulprit {
 }
 
 extension [SocketFinding] {
-  @inline(never)
   fileprivate mutating func add(_ kind: StaticString, _ text: Text, _ advice: Text) {
     append(SocketFinding(kind: kind, text: text, advice: advice))
   }
@@ -101,7 +98,6 @@ extension [SocketFinding] {
 
 extension Text.StringInterpolation {
   /// A setting's value, as far as that could be read.
-  @inline(never)
   fileprivate mutating func appendInterpolation(setting: UInt64?) {
     if let setting { text.append(setting) } else { text.append("not readable") }
   }
@@ -162,7 +158,6 @@ extension SocketSummary {
 
   /// "; nginx (pid 7) listens, and 15 of 1024 descriptors open", of at most three; briefly, of one and without
   /// its descriptors.
-  @inline(never)
   private func appendListeners(
     _ inodes: [UInt64], _ holders: [SocketHolder], _ text: inout Text, isBrief: Bool = false
   ) {
@@ -173,7 +168,6 @@ extension SocketSummary {
   }
 
   /// "; nginx (pid 7)" and what `body` says of it, for those who hold these sockets: the ones with the most.
-  @inline(never)
   private func append(
     _ inodes: [UInt64], _ holders: [SocketHolder], atMost limit: Int, _ text: inout Text,
     _ body: (SocketCulprit, inout Text) -> Void
@@ -191,7 +185,6 @@ extension SocketSummary {
   }
 
   /// " for 5s or more, the longest for 45s", as far as it is known.
-  @inline(never)
   private func append(_ overdue: Overdue, limit: Duration, _ text: inout Text) {
     if let longest = overdue.longest {
       text.append(

@@ -10,14 +10,12 @@ public final class SocketSummary: SocketCollector {
     public private(set) var total = 0
 
     /// How many sockets are in a state; the two kinds of SYN_RECV are one.
-    @inline(never)
     public func count(_ state: TCPState) -> Int {
       state == .synReceived
         ? counts[Int(TCPState.synReceived.rawValue)] + counts[Int(TCPState.newSynReceived.rawValue)]
         : counts[Int(state.rawValue)]
     }
 
-    @inline(never)
     mutating func add(_ state: TCPState) {
       counts[Int(state.rawValue)] += 1
       total += 1
@@ -46,7 +44,6 @@ public final class SocketSummary: SocketCollector {
     public private(set) var longest: Duration?
 
     /// Counts one, if it has been there for so long, or for a time that is not known; false where not.
-    @inline(never)
     fileprivate mutating func add(_ time: Duration?, limit: Duration) -> Bool {
       if let time {
         if time < limit { return false }

@@ -33,7 +33,7 @@ public struct Endpoint: Equatable, Sendable {
   public var isUnspecified: Bool { high == 0 && low == 0 }
 
   /// The IPv4 address in it: of its own, or mapped into IPv6 (::ffff:a.b.c.d).
-  @inline(never) public var ipv4: UInt32? {
+  public var ipv4: UInt32? {
     if !isIPv6 { return UInt32(truncatingIfNeeded: low) }
     return high == 0 && low >> 32 == 0xffff ? UInt32(truncatingIfNeeded: low) : nil
   }
@@ -41,7 +41,6 @@ public struct Endpoint: Equatable, Sendable {
 
 extension Endpoint: TextRepresentable {
   /// "10.0.0.1:8080", "[2001:db8::1]:8080" (RFC 5952), "[::ffff:10.0.0.1]:8080".
-  @inline(never)
   public func write(to text: inout Text) {
     if isIPv6 {
       text.append("[")

@@ -84,7 +84,7 @@ extension TCPSocket {
   }
 
   /// The socket that a row describes; nil where an attribute's length makes no sense.
-  @inline(never) init?(_ row: SocketRow) {
+  init?(_ row: SocketRow) {
     let payload = row.payload
     let message = row.message
     let id = message.id

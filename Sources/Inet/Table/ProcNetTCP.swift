@@ -14,7 +14,6 @@ enum ProcNetTCP {
     try read(CString("/proc/net/udp"), CString("/proc/net/udp6"), query, collector)
   }
 
-  @inline(never)
   private static func read(
     _ ipv4: CString, _ ipv6: CString, _ query: SocketQuery, _ collector: SocketCollector
   ) throws(Errno) {
@@ -27,7 +26,6 @@ enum ProcNetTCP {
   }
 
   /// Reads one such file. A line that makes no sense is ``Errno/protocolError``.
-  @inline(never)
   static func read(_ path: CString, _ query: SocketQuery, into collector: SocketCollector) throws(Errno) {
     var isFirst = true
     var isBroken = false
@@ -55,7 +53,6 @@ enum ProcNetTCP {
 extension TCPSocket {
   /// The socket in a line of /proc/net/tcp or tcp6, net/ipv4/tcp_ipv4.c get_tcp4_sock(); nil where it makes no
   /// sense.
-  @inline(never)
   init?(procLine line: UnsafeRawBufferPointer) {
     // sl local remote st tx:rx tr:when retrnsmt uid timeout inode …
     var line = ProcLine(line)
@@ -88,12 +85,10 @@ extension TCPSocket {
     add(remote, to: add(local, to: 0xcbf2_9ce4_8422_2325))
   }
 
-  @inline(never)
   private static func add(_ end: Endpoint, to hash: UInt64) -> UInt64 {
     add(UInt64(end.port), to: add(end.low, to: add(end.high, to: hash)))
   }
 
-  @inline(never)
   private static func add(_ word: UInt64, to hash: UInt64) -> UInt64 {
     let product = (hash ^ word) &* 0x100_0000_01b3
     return product ^ product >> 29
@@ -117,7 +112,6 @@ private struct ProcLine {
   }
 
   /// Passes over a field.
-  @inline(never)
   mutating func skip() {
     while offset < bytes.count, bytes[offset] != UInt8(ascii: " ") { offset += 1 }
     skipBlanks()
@@ -132,7 +126,6 @@ private struct ProcLine {
   }
 
   /// A number of at most so many digits, and what ends it.
-  @inline(never)
   private mutating func number(_ base: UInt64, digits: Int, _ limit: UInt64, before end: UInt8) -> UInt64 {
     let value = self.digits(base, digits, limit)
     if offset < bytes.count && bytes[offset] == end {
@@ -145,7 +138,6 @@ private struct ProcLine {
   }
 
   /// The digits at the front, at least one and at most so many.
-  @inline(never)
   private mutating func digits(_ base: UInt64, _ count: Int, _ limit: UInt64) -> UInt64 {
     var value: UInt64 = 0
     let start = offset
@@ -169,7 +161,6 @@ private struct ProcLine {
   }
 
   /// "0100007F:1F90": the address as 32-bit words in the machine's own byte order, the port as a number.
-  @inline(never)
   mutating func endpoint() -> Endpoint {
     var high: UInt64 = 0
     var low: UInt64 = 0

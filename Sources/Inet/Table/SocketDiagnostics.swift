@@ -35,7 +35,6 @@ struct SocketDiagnostics {
 
   /// Dumps the rows of a query into a collector. A dump that the kernel marks as interrupted
   /// (NLM_F_DUMP_INTR) is taken again, at most three times; then it is ``Errno/wouldBlock``.
-  @inline(never)
   mutating func dump(_ query: SocketQuery, into collector: SocketCollector) throws(Errno) {
     for _ in 0..<4 {
       sequence &+= 1
@@ -83,7 +82,7 @@ struct SocketDiagnostics {
   /// and the last one to just behind the end (reject).
   static func portProgram(_ ports: [UInt16]) -> [UInt8] {
     var program: [UInt8] = []
-    @inline(never) func operation(_ code: Int, yes: UInt8, no: UInt16) {
+    func operation(_ code: Int, yes: UInt8, no: UInt16) {
       program.append(UInt8(code))
       program.append(yes)
       program.append(UInt8(no & 0xff))
@@ -116,7 +115,6 @@ struct SocketDiagnostics {
 
 extension FileDescriptor {
   /// Opens a netlink socket to the kernel's socket tables.
-  @inline(never)
   static func openSocketDiagnostics() throws(Errno) -> FileDescriptor {
     let descriptor = FileDescriptor(
       try checked { socket(AF_NETLINK, clinux_socket_raw_cloexec(), NETLINK_SOCK_DIAG) })
@@ -128,14 +126,12 @@ extension FileDescriptor {
   }
 
   /// Sets an option that is a number, setsockopt(2).
-  @inline(never)
   func set(_ level: Int32, _ option: Int32, _ value: Int32) throws(Errno) {
     var value = value
     _ = try checked { setsockopt(rawValue, level, option, &value, socklen_t(MemoryLayout<Int32>.size)) }
   }
 
   /// Sends a request, send(2).
-  @inline(never)
   func ask(_ request: [UInt8]) throws(Errno) {
     _ = try request.withUnsafeBufferPointer { (bytes) throws(Errno) -> Int in
       try checked { send(rawValue, bytes.baseAddress, bytes.count, 0) }
@@ -144,7 +140,6 @@ extension FileDescriptor {
 
   /// The next datagram; one that is larger than the buffer, so that some of it is lost, is
   /// ``Errno/protocolError``.
-  @inline(never)
   func receive(into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> UnsafeRawBufferPointer {
     // With MSG_TRUNC the count is the datagram's own.
     let count = try checked { recv(rawValue, buffer.baseAddress, buffer.count, Int32(MSG_TRUNC)) }
@@ -155,7 +150,6 @@ extension FileDescriptor {
 
 extension [UInt8] {
   /// Appends the bytes of something that has its form from the kernel.
-  @inline(never)
   mutating func append(raw bytes: UnsafeRawBufferPointer) { append(contentsOf: bytes) }
 }
 
@@ -169,7 +163,6 @@ struct DumpReply {
   init(to sequence: UInt32) { self.sequence = sequence }
 
   /// Takes in one datagram. Throws the kernel's error, or ``Errno/protocolError`` where it makes no sense.
-  @inline(never)
   mutating func take(_ datagram: UnsafeRawBufferPointer, into collector: SocketCollector) throws(Errno) {
     // An empty datagram would be waited out for ever.
     guard !datagram.isEmpty else { throw .protocolError }

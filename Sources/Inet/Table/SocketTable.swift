@@ -19,7 +19,6 @@ public struct SocketTable {
 
   /// Reads the rows of a query into a collector. Throws netlink's error where both ways fail; the collector
   /// then holds nothing that may be counted.
-  @inline(never)
   public mutating func read(_ query: SocketQuery, into collector: SocketCollector) throws(Errno) {
     var netlinkError = Errno.noSuchFile
     if source != .proc {

@@ -29,11 +29,9 @@ final class ControlServer {
   func listen(on name: CString) throws(Errno) {
     let socket = try UnixSocket(named: name)
     do throws(Errno) {
-      // Mostly nobody comes, and then there is nothing but signals to wait for.
-      try waiter.addQuiet(socket.descriptor, token: Token(.controlListener).rawValue)
       try socket.listen()
+      try waiter.add(socket.descriptor, token: Token(.controlListener).rawValue)
     } catch {
-      waiter.remove(socket.descriptor)
       socket.descriptor.close()
       throw error
     }
@@ -51,7 +49,6 @@ final class ControlServer {
   }
 
   /// Takes the next connection that waits.
-  @inline(never)
   func accept(at now: Duration) -> Arrival {
     guard let listener else { return .nobody }
     let socket: UnixSocket
@@ -79,7 +76,6 @@ final class ControlServer {
 
   /// Takes in what a connection has to say; its request, once. One that says anything else, or more, or goes
   /// away, is closed.
-  @inline(never)
   func read(_ place: Int) -> ControlRequest? {
     guard let connection = places[place] else { return nil }
     switch UnixSocket(accepted: connection.descriptor).receive(limit: ControlRequest.limit) {
@@ -109,7 +105,6 @@ final class ControlServer {
   var hasDrains: Bool { places.count(of: .drain) > 0 }
 
   /// Answers a connection, and closes it.
-  @inline(never)
   func answer(_ place: Int, _ answer: ControlAnswer) {
     if let connection = places.release(place) {
       UnixSocket(accepted: connection.descriptor).close(after: answer.text)
@@ -117,13 +112,11 @@ final class ControlServer {
   }
 
   /// Answers all that wait for one thing.
-  @inline(never)
   func answerAll(_ state: Connection.State, _ answer: ControlAnswer) {
     for place in places.all where places[place]?.state == state { self.answer(place, answer) }
   }
 
   /// Tells all that wait for a drain how it goes. One that does not read is closed.
-  @inline(never)
   func tellDrains(_ line: Text) {
     for place in places.all {
       guard let connection = places[place], connection.state == .drain else { continue }
@@ -134,7 +127,6 @@ final class ControlServer {
   }
 
   /// Closes the connections that were silent for too long, and ends a pause that is over.
-  @inline(never)
   func tick(at now: Duration) {
     for place in places.all {
       if let deadline = places[place]?.deadline, deadline <= now { places.close(place) }

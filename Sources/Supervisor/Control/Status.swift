@@ -216,22 +216,21 @@ extension Supervisor {
       arrived: sockets.arrived, losses: sockets.losses, counters: counters)
   }
 
-  @inline(never)
   private func statusLook() -> StatusLook {
-    let now = now
-    if let last = lastStatusLook, last.process == service.process, last.at > phaseSince, now < last.end {
+    let began = now
+    if let last = lastStatusLook, last.process == service.process, last.at > phaseSince, began < last.end {
       return last
     }
     let family = try? ProcessTable.descendants(of: .own)
     sockets.findPorts(of: family)
     let ports = sockets.portTraffic()
-    let took = clock - now
+    let took = now - began
     let look = StatusLook(
-      at: now, end: now + min(max(took * 10, .milliseconds(100)), .seconds(1)), process: service.process,
+      at: began, end: began + min(max(took * 10, .milliseconds(100)), .seconds(1)), process: service.process,
       name: ProcessTable.name(of: service.process),
       // None shows, and one is there: hidepid hides another user's.
       processes: family.flatMap { $0.isEmpty && service.isAlive ? nil : $0.count },
-      ports: ports, arrivals: sockets.arrivals(at: now))
+      ports: ports, arrivals: sockets.arrivals(at: began))
     lastStatusLook = look
     return look
   }

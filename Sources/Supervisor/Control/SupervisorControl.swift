@@ -35,7 +35,6 @@ extension Supervisor {
 
   /// Takes the connections that wait, a bounded number at a time: the listener stays readable while there are
   /// more. Most have said what they want when they come in, and are answered at once.
-  @inline(never)
   func acceptControl() {
     for _ in 0..<32 {
       switch control.accept(at: now) {
@@ -48,9 +47,7 @@ extension Supervisor {
     }
   }
 
-  @inline(never)
   func readControl(_ place: Int) {
-    restsFrom = .zero
     guard let request = control.read(place) else { return }
     let answer: ControlAnswer
     switch request {
@@ -83,7 +80,6 @@ extension Supervisor {
   }
 
   /// Answers those who wait for a drain, once the work has left.
-  @inline(never)
   func answerDrains() {
     // Mostly nobody asks anything.
     if control.places.all.isEmpty && http.places.all.isEmpty { return }

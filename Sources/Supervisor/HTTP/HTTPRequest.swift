@@ -22,7 +22,6 @@ struct HTTPRequest: Equatable {
   }
 
   /// Reads the head of a request, as far as it has come.
-  @inline(never)
   static func read(_ bytes: [UInt8]) -> Reading {
     guard let end = endOfHead(bytes) else {
       return bytes.count >= limit
@@ -56,7 +55,6 @@ struct HTTPRequest: Equatable {
   }
 
   /// Behind the empty line; a lone LF ends a line too, RFC 9112 section 2.2.
-  @inline(never)
   private static func endOfHead(_ bytes: [UInt8]) -> Int? {
     var isEmptyLine = false
     for index in 0..<bytes.count {

@@ -50,7 +50,6 @@ final class HTTPServer {
 
   /// Takes the connections that wait, while there are places. (The listener stays readable while there are
   /// more.)
-  @inline(never)
   func accept(_ listener: Int, at now: Duration) {
     guard listener < listeners.count else { return }
     for _ in 0..<HTTPServer.places {
@@ -75,7 +74,6 @@ final class HTTPServer {
   }
 
   /// What a connection is ready for: its request, once; or more of what is under way.
-  @inline(never)
   func advance(_ place: Int) -> HTTPRequest? {
     guard let connection = places[place] else { return nil }
     switch connection.state {
@@ -126,7 +124,6 @@ final class HTTPServer {
   }
 
   /// Answers a connection.
-  @inline(never)
   func answer(
     _ place: Int, _ status: HTTPStatus, _ body: consuming Text,
     type: StaticString = "text/plain; charset=utf-8"
@@ -143,7 +140,6 @@ final class HTTPServer {
     send(place, connection)
   }
 
-  @inline(never)
   private func send(_ place: Int, _ connection: Connection) {
     guard let count = try? connection.descriptor.writeSome(of: connection.bytes) else {
       close(place)
@@ -167,7 +163,6 @@ final class HTTPServer {
   }
 
   /// Ends what has taken too long, and a pause that is over. A request that never came whole is told so.
-  @inline(never)
   func tick(at now: Duration) {
     if let pausedUntil = places.pausedUntil, pausedUntil <= now { places.pausedUntil = nil }
     for place in places.all {

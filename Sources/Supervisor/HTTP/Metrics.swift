@@ -50,7 +50,6 @@ extension Status {
   }
 
   /// A value for each port.
-  @inline(never)
   private func gauge(
     _ name: StaticString, _ help: StaticString, _ text: inout Text, _ value: (PortTraffic) -> UInt64
   ) {
@@ -60,12 +59,10 @@ extension Status {
     }
   }
 
-  @inline(never)
   private func head(_ name: StaticString, _ type: StaticString, _ help: StaticString, _ text: inout Text) {
     text.append(contentsOf: "# HELP \(name) \(help)\n# TYPE \(name) \(type)\n")
   }
 
-  @inline(never)
   private func counter(_ name: StaticString, _ help: StaticString, _ value: UInt64, _ text: inout Text) {
     head(name, "counter", help, &text)
     text.append(contentsOf: "\(name) \(value)\n")

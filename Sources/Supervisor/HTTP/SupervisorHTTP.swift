@@ -14,7 +14,6 @@ extension Supervisor {
     }
   }
 
-  @inline(never)
   private func open(_ address: ListenAddress, servesPages: Bool, servesDrain: Bool) {
     do throws(Errno) {
       try http.listen(on: address, servesPages: servesPages, servesDrain: servesDrain)
@@ -44,12 +43,10 @@ extension Supervisor {
     }
   }
 
-  @inline(never)
   func advanceHTTP(_ place: Int) {
     if let request = http.advance(place) { answer(request, place) }
   }
 
-  @inline(never)
   private func answer(_ request: HTTPRequest, _ place: Int) {
     guard let listener = http.listener(of: place) else { return }
     let path = listener.servesPages ? request.path : []
@@ -75,7 +72,6 @@ extension Supervisor {
     }
   }
 
-  @inline(never)
   private func answer(_ place: Int, _ answer: ControlAnswer) {
     http.answer(place, answer.isYes ? .ok : .unavailable, "\(answer.words)\n")
   }
@@ -93,7 +89,6 @@ extension Supervisor {
   }
 
   /// In the manner of Kubernetes' own /readyz?verbose.
-  @inline(never)
   private func verboseReadiness(_ isReady: Bool) -> Text {
     var text = Text()
     for record in readiness.probes {

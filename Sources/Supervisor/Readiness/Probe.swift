@@ -46,7 +46,6 @@ public enum Probe: Equatable, Sendable {
     }
   }
 
-  @inline(never)
   private static func port(_ digits: [UInt8]) -> UInt16? {
     guard let number = decimal(digits), let port = UInt16(exactly: number), port > 0 else { return nil }
     return port
@@ -55,7 +54,6 @@ public enum Probe: Equatable, Sendable {
 
 extension Probe: TextRepresentable {
   /// As the user wrote it, a command without its arguments (they may hold a secret).
-  @inline(never)
   public func write(to text: inout Text) {
     switch self {
     case .listen: text.append("listen")

@@ -62,7 +62,7 @@ final class Readiness {
     _ = try withUnsafeBytes(of: &name.text) { (raw) throws(Errno) -> Int32 in
       guard let base = raw.baseAddress else { throw .noSuchFile }
       return try checked {
-        clinux_set_variable(CString("NOTIFY_SOCKET").pointer, base.assumingMemoryBound(to: CChar.self))
+        setenv(CString("NOTIFY_SOCKET").pointer, base.assumingMemoryBound(to: CChar.self), 1)
       }
     }
     notifySocket = descriptor

@@ -62,7 +62,6 @@ final class ProbeRecord {
     }
   }
 
-  @inline(never)
   private func attempt(_ index: Int, _ world: Supervisor) throws(Errno) {
     switch probe {
     case .listen: result = world.listens()
@@ -101,7 +100,6 @@ final class ProbeRecord {
   }
 
   /// Connects to 127.0.0.1, or, where that has been refused (or there is no IPv4), to ::1.
-  @inline(never)
   private func connect(_ port: UInt16, _ index: Int, _ world: Supervisor) throws(Errno) {
     let isIPv6 = refusal != nil
     do throws(Errno) {
@@ -128,7 +126,6 @@ final class ProbeRecord {
   }
 
   /// Its descriptor is ready.
-  @inline(never)
   func advance(_ index: Int, _ world: Supervisor) {
     switch stage {
     case .none, .running, .killed: return
@@ -179,7 +176,6 @@ final class ProbeRecord {
   }
 
   /// "HTTP/1.1 200": twelve bytes decide.
-  @inline(never)
   private func receive(_ world: Supervisor) {
     do throws(Errno) {
       _ = try descriptor.read(12 - bytes.count, addingTo: &bytes)
@@ -189,7 +185,6 @@ final class ProbeRecord {
     }
   }
 
-  @inline(never)
   private func finish(_ result: consuming ProbeResult, _ world: Supervisor) {
     world.waiter.remove(descriptor)
     descriptor.close()
@@ -213,7 +208,6 @@ final class ProbeRecord {
   }
 
   /// The time is up: if it has not answered it has failed. A command is killed with all that it started.
-  @inline(never)
   func giveUp(_ world: Supervisor) {
     switch stage {
     case .none, .killed: return

@@ -22,7 +22,6 @@ extension Supervisor {
   }
 
   /// Begins a check, unless one is under way; its end answers all who wait.
-  @inline(never)
   func checkReadiness() {
     guard readiness.checkEnds == nil else { return }
     readiness.nextLook = nil
@@ -60,7 +59,6 @@ extension Supervisor {
   }
 
   /// If every probe has its result: keeps them, moves on, answers.
-  @inline(never)
   func concludeReadiness() {
     guard readiness.checkEnds != nil, readiness.isComplete else { return }
     readiness.checkEnds = nil
@@ -96,7 +94,6 @@ extension Supervisor {
   }
 
   /// Waits for a descriptor on a probe's behalf; from its second time on only for what arrives there.
-  @inline(never)
   func wait(for descriptor: FileDescriptor, of index: Int, isNew: Bool) throws(Errno) {
     let token = Token(.probe, (readiness.checks & 0xff_ffff) << 8 | index).rawValue
     if isNew {

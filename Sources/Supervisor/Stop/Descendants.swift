@@ -31,7 +31,6 @@ enum Descendants {
   ///
   /// Without /proc there is only the main process's group, and it is signalled only while a child of ours is
   /// in it, since its number may have gone to strangers otherwise.
-  @inline(never)
   static func send(_ signal: Signal, group: ProcessID) -> Outcome {
     guard let descendants = try? ProcessTable.descendants(of: .own) else {
       if ChildChange.isAnyInGroup(group) { try? group.sendToGroup(signal) }
@@ -54,7 +53,6 @@ enum Descendants {
     return outcome
   }
 
-  @inline(never)
   private static func deliver(_ signal: Signal, _ record: ProcessRecord) -> Bool {
     ProcessTable.send(signal, to: record)
   }
@@ -62,7 +60,6 @@ enum Descendants {
   /// Kills every descendant. What forks as it is killed is met by its group's own signal, which the kernel
   /// delivers to all members at once and which stops a fork in progress, fork(2); and by the next round. A group
   /// gets it only while a child of ours is in it, since its number may have gone to strangers otherwise.
-  @inline(never)
   static func kill(group: ProcessID) -> Outcome {
     let outcome = send(.kill, group: group)
     for group in outcome.groups where ChildChange.isAnyInGroup(group) {

@@ -43,11 +43,11 @@ public enum KnownServer: CaseIterable, Sendable {
     }
   }
 
-  /// Whether one of them stops at this signal: what ``stopSignal`` says, once more, for this is asked of every signal that
-  /// comes, and `allCases` would be allocated each time.
-  static func isStopSignal(_ signal: Signal) -> Bool {
-    signal == .terminate || signal == .interrupt || signal == .quit || signal == .user1
-      || signal == .windowChange
+  /// The signals at which one of them stops.
+  static var stopSignals: SignalSet {
+    var signals = SignalSet.empty
+    for server in allCases { signals.insert(server.stopSignal) }
+    return signals
   }
 
   /// Whether the signal lets requests in progress finish by itself. Where it does not, ebb's own wait for busy

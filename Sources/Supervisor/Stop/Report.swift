@@ -146,7 +146,6 @@ struct Report {
 
 extension Report.PortEnd: TextRepresentable {
   /// "8080 free", "53/udp free", "8080 still listened on".
-  @inline(never)
   func write(to text: inout Text) {
     text.append(port)
     if isUDP { text.append("/udp") }

@@ -92,7 +92,6 @@ final class SocketWatch {
   }
 
   /// What listens at these ports, or at all where there are none; nil where the table cannot be read.
-  @inline(never)
   private func listeners(ports: [UInt16] = []) -> [TCPSocket]? {
     let listeners = Listeners()
     do throws(Errno) {
@@ -127,7 +126,6 @@ final class SocketWatch {
   }
 
   /// The numbers of these processes, or of the service's.
-  @inline(never)
   private func processes(_ family: [ProcessRecord]? = nil) -> [ProcessID] {
     var processes: [ProcessID] = []
     for record in family ?? (try? ProcessTable.descendants(of: .own)) ?? [] {
@@ -169,7 +167,6 @@ final class SocketWatch {
     knownListeners = table.source == .netlink ? cookies(listeners) : []
   }
 
-  @inline(never)
   private func cookies(_ sockets: [TCPSocket]) -> [UInt64] {
     var cookies: [UInt64] = []
     for socket in sockets { cookies.append(socket.cookie) }
@@ -186,7 +183,6 @@ final class SocketWatch {
   }
 
   /// What is going on at the service's ports now; empty where none is known or the table cannot be read.
-  @inline(never)
   func portTraffic() -> [PortTraffic] {
     if ports.ports.isEmpty { return [] }
     let traffics = PortTraffics(ports: ports.ports)
@@ -243,7 +239,6 @@ final class SocketWatch {
 
   /// Looks at what has arrived since this was asked before; nil where that cannot be told. `wantsRequests`:
   /// those on connections that were there before, too.
-  @inline(never)
   func lookAtArrivals(wantsRequests: Bool, at now: Duration) -> Arrivals? {
     guard !ports.ports.isEmpty, let watch = arrivalWatch else {
       arrived = nil
@@ -280,7 +275,6 @@ final class SocketWatch {
   func endArrivals() { arrivalWatch = nil }
 
   /// Begins to listen for deaths. From here on losses are counted.
-  @inline(never)
   func listenForDeaths() {
     guard !ports.ports.isEmpty, notices == nil else { return }
     do throws(Errno) {
@@ -302,7 +296,6 @@ final class SocketWatch {
   }
 
   /// Takes in the notices that have come, at most `limit`; false when there may be more.
-  @inline(never)
   func takeNotices(limit: Int = 1024, _ tell: (Death) -> Void) -> Bool {
     guard let notices else { return true }
     for _ in 0..<limit {
@@ -326,6 +319,8 @@ final class SocketWatch {
   struct Traffic {
     var connections: Int
     var busy: Int
+    /// Busy ones that are not followed one by one, since there is no memory for it.
+    var notFollowed: Int
   }
 
   /// Looks at the open connections; nil where they cannot be read, or no port is known. The first look after
@@ -343,13 +338,12 @@ final class SocketWatch {
   }
 
   /// The same, with the reason where they cannot be read.
-  @inline(never)
   func trafficOrError() throws(Errno) -> Traffic {
     let watch = busyWatch ?? BusyWatch(probePorts: probePorts)
     watch.beginLook()
     try table.read(BusyWatch.query(ports: ports.ports), into: watch)
     watch.endLook()
-    return Traffic(connections: watch.connections, busy: watch.busy)
+    return Traffic(connections: watch.connections, busy: watch.busy, notFollowed: watch.notFollowed)
   }
 
   /// From the next look on, the connections that are busy then are followed.
@@ -372,7 +366,6 @@ final class SocketWatch {
 
   /// Looks at what the service has left to the kernel; nil where that cannot be read. Where no port is known
   /// (a service that ended before anybody asked), all those of our cgroup count, or of the namespace.
-  @inline(never)
   func lookAtLingering() -> LingerLook? {
     guard mayLinger else { return LingerLook() }
     let collector = LingerCollector(cgroup: ports.ports.isEmpty ? Cgroup.own : nil)

@@ -21,7 +21,6 @@ enum CatatonitOption: Int, CaseIterable {
   }
 
   /// Takes the options; an answer where one is asked for, or the pause.
-  @inline(never)
   static func apply(
     _ options: Options, to configuration: inout Configuration
   ) throws(UsageError) -> InitProgram.Outcome {

@@ -21,11 +21,10 @@ enum DumbInitOption: Int, CaseIterable {
   }
 
   /// Takes the options and the variables; an answer where one is asked for.
-  @inline(never)
   static func apply(
     _ options: Options, to configuration: inout Configuration
   ) throws(UsageError) -> InitProgram.Outcome {
-    configuration.isSubreaper = false
+    configuration.subreaper = .no
     configuration.manners.jobControl = .withSignal
     configuration.manners.launchFailure = .always(2)
     configuration.manners.resetsSignals = true

@@ -55,7 +55,6 @@ enum InitProgram {
   }
 
   /// Runs as this program does; the exit code.
-  @inline(never)
   func run(_ words: Arguments) -> Int32 {
     var configuration = Configuration(arguments: words.pointer)
     let table = table
@@ -77,7 +76,6 @@ enum InitProgram {
   }
 
   /// What its command line and the environment come to.
-  @inline(never)
   func outcome(_ words: Arguments, _ configuration: inout Configuration) throws(UsageError) -> Outcome {
     var arguments = words
     arguments.skip()
@@ -101,7 +99,6 @@ enum InitProgram {
 
   /// An init and no more; with one of the variables that ask for more (what `ebb run` would do), a stop of
   /// ebb's, in which whatever none of them asks for takes no time.
-  @inline(never)
   private static func configure(
     _ configuration: inout Configuration, _ arguments: Arguments
   ) throws(UsageError) {
@@ -126,7 +123,8 @@ enum InitProgram {
         .ignorePeer, .busyMax, .lingerMax,
         .grace, .onDrain, .http, .httpDrain, .httpDrainAddress, .terminationLog:
         asksForMore = true
-      case .rewrite, .group, .single, .mapExit, .parentDeathSignal, .noSubreaper, .warnOnReap, .log: break
+      case .rewrite, .group, .single, .mapExit, .parentDeathSignal, .subreaper, .noSubreaper, .warnOnReap, .log:
+        break
       }
     }
     configuration.manners.hasStop = asksForMore
@@ -138,7 +136,6 @@ enum InitProgram {
   }
 
   /// Help, the version or the license.
-  @inline(never)
   private func answer(_ outcome: Outcome, _ table: OptionTable) -> Text {
     switch outcome {
     case .license:
@@ -154,11 +151,9 @@ enum InitProgram {
 
 extension Configuration {
   /// A signal is not forwarded, whatever else is said of it.
-  @inline(never)
   func drop(_ signal: Signal) { prefer([(signal, nil)]) }
 
   /// These are what is said of their signals, whatever was said before.
-  @inline(never)
   func prefer(_ pairs: [(from: Signal, to: Signal?)]) {
     var all = pairs
     for pair in rewrites { all.append(pair) }

@@ -25,11 +25,10 @@ enum TiniOption: Int, CaseIterable {
   }
 
   /// Takes the options and the variables; an answer where one is asked for.
-  @inline(never)
   static func apply(
     _ options: Options, to configuration: inout Configuration
   ) throws(UsageError) -> InitProgram.Outcome {
-    configuration.isSubreaper = false
+    configuration.subreaper = .no
     configuration.manners.placement = .group
     configuration.manners.jobControl = .none
     configuration.manners.launchFailure = .byErrno
@@ -38,7 +37,7 @@ enum TiniOption: Int, CaseIterable {
     while let option = TiniOption(rawValue: options.next()) {
       switch option {
       case .parentDeathSignal: configuration.parentDeathSignal = try options.signal("a signal, like SIGTERM")
-      case .subreaper: configuration.isSubreaper = true
+      case .subreaper: configuration.subreaper = .demanded
       case .verbose: verbosity += 1
       case .warnOnReap: configuration.warnsOnReap = true
       case .group: configuration.signalsGroup = true
@@ -51,7 +50,7 @@ enum TiniOption: Int, CaseIterable {
       case .version: outcome = .version
       }
     }
-    if environmentVariable(CString("TINI_SUBREAPER")) != nil { configuration.isSubreaper = true }
+    if environmentVariable(CString("TINI_SUBREAPER")) != nil { configuration.subreaper = .demanded }
     if environmentVariable(CString("TINI_KILL_PROCESS_GROUP")) != nil { configuration.signalsGroup = true }
     if let level = environmentVariable(CString("TINI_VERBOSITY")) { verbosity = decimal(level.bytes) ?? 0 }
     if verbosity > 1 { configuration.verbosity = .phases }
