@@ -40,9 +40,9 @@ class Figures:
         return None
 
     def best(self, section, measure, programs=None):
-        """The least median of the peers, or of those named: (median, name)."""
+        """The least median of the peers, or of those named: (median, name); nothing where it was not measured."""
         mine = [
             (one.median, one.program) for one in self.all
             if (one.section, one.measure) == (section, measure)
-            and (one.program in programs if programs else one.is_peer)]
+            and (one.is_peer if programs is None else one.program in programs)]
         return min(mine) if mine else None

@@ -1,49 +1,45 @@
-"""What ebb promises beside the others. Each is a name, a value, and the most that it may be."""
+"""What ebb promises beside the others. Each is a name, a value, and the most that it may be.
+
+Of others, those that stand alone as ebb does, without a C library beside them: Debian's tini-static and catatonit.
+"""
+
+# These two hold on any machine, so budget.py judges them too.
+SIZE_TO_TINI = 1 / 2
+PRIVATE_DIRTY = 64
 
 
 def size(figures, limits):
     limits.ratio("the musl binary to tini-static", figures.get("size", "size", "ebb"),
-                 figures.get("size", "size", "tini-static"), 1 / 3)
+                 figures.get("size", "size", "tini-static"), SIZE_TO_TINI)
 
 
 def rest(figures, limits):
-    for how in ("one", "each of 10"):
-        measure = f"proportional, {how}"
-        limits.ratio(f"PSS at rest, {how}, to tini-static", figures.get("rest", measure, "ebb"),
-                     figures.get("rest", measure, "tini-static"), 1 / 4)
+    for when in ("", " after the work"):
+        measure, name = f"Private_Dirty{when}", f"Private_Dirty{when or ' at rest'}"
+        limits.at_most(f"{name}, kB", figures.get("rest", measure, "ebb"), PRIVATE_DIRTY)
+        limits.to_best(name, "rest", measure, 1)
     limits.at_most("wake-ups a second at rest", figures.get("rest", "wake-ups", "ebb"), 0)
 
 
 def start(figures, limits):
     measure = "start and end, over the command alone"
-    limits.to_best("start and end over the command alone", figures, "start", measure, "ebb", None, 1 / 2)
+    limits.to_best(measure, "start", measure, 0.6)
 
 
-# Whom each form of ebb is like: the service has a session of its own, or not.
-ALIKE = {
-    "ebb": ("dumb-init",),
-    "ebb as dumb-init": ("dumb-init",),
-    "ebb as tini": ("tini", "tini-static"),
-    "ebb as catatonit": ("catatonit",),
-}
-
-
+# These two on one processor alone: where there are more, it is the scheduler that differs from run to run, by more than
+# a tenth.
 def signal(figures, limits):
-    for name, peers in ALIKE.items():
-        measure = "signal to handler, on one processor"
-        limits.to_best(f"{measure}, {name}", figures, "signal", measure, name, peers, 1)
+    measure = "signal to handler, on one processor"
+    limits.to_best(measure, "signal", measure, 1.1)
 
 
 def exit_(figures, limits):
-    for name, peers in ALIKE.items():
-        measure = "child's exit to exit, on one processor"
-        limits.to_best(f"{measure}, {name}", figures, "exit", measure, name, peers, 1)
+    measure = "child's exit to exit, on one processor"
+    limits.to_best(measure, "exit", measure, 1.1)
 
 
 def reap(figures, limits):
-    for name in ALIKE:
-        limits.to_best(
-            f"CPU of reaping, {name}", figures, "reap", "the init's CPU", name, ("tini", "tini-static"), 1)
+    limits.to_best("CPU of reaping", "reap", "the init's CPU", 1.1)
 
 
 def probe(figures, limits):
@@ -59,7 +55,9 @@ def drain(figures, limits):
 class Limits:
     """Those whose figures there are."""
 
-    def __init__(self, figures, port_promises):
+    def __init__(self, figures, static_peers, port_promises):
+        self.figures = figures
+        self.static_peers = static_peers
         self.all = []
         for section in (size, rest, start, signal, exit_, reap, probe, drain):
             section(figures, self)
@@ -74,10 +72,11 @@ class Limits:
         if value is not None and other:
             self.all.append((what, value / other, limit))
 
-    def to_best(self, what, figures, section, measure, program, peers, limit):
-        best = figures.best(section, measure, peers)
+    def to_best(self, what, section, measure, limit):
+        """ebb to the best of the static peers."""
+        best = self.figures.best(section, measure, self.static_peers)
         if best:
-            self.ratio(f"{what}, to {best[1]}", figures.get(section, measure, program), best[0], limit)
+            self.ratio(f"{what}, to {best[1]}", self.figures.get(section, measure, "ebb"), best[0], limit)
 
     @property
     def are_kept(self):

@@ -7,8 +7,11 @@ OURS, THEIRS, FAINT = "#2f7d6b", "#b9c2c9", "#777"
 # (section, measure, what the panel says, of which unit)
 PANELS = (
     ("size", "size", "size of the program", "kB", 1000),
-    ("rest", "proportional, each of 10", "memory at rest (PSS, each of 10)", "kB", 1),
     ("rest", "wake-ups", "wake-ups at rest", "a second", 1),
+    ("rest", "Private_Dirty", "memory at rest (Private_Dirty)", "kB", 1),
+    ("rest", "Private_Dirty after the work", "the same after signals, orphans, probes", "kB", 1),
+    ("rest", "PSS", "memory at rest (PSS)", "kB", 1),
+    ("rest", "PSS after the work", "the same after signals, orphans, probes", "kB", 1),
     ("start", "start and end, over the command alone", "start and end, over the command alone", "µs", 1),
     ("signal", "signal to handler", "signal to the service's handler", "µs", 1),
     ("exit", "child's exit to exit", "end of the service to end of the init", "µs", 1),

@@ -4,8 +4,11 @@
 // serve signals N: ends after N of them.
 // serve orphans N TOGETHER: leaves N orphans to PID 1, so many at a time; when all are reaped it says what that
 //   took: PID 1's CPU time, and time, in ns.
-// serve rest: sleeps; ends with its parent.
+// serve work PORT SIGNALS ORPHANS: listens there and rests; tells of so many signals, then leaves so many orphans, 50 at
+//   a time, as above; and rests.
 #include "times.h"
+#include <arpa/inet.h>
+#include <sys/socket.h>
 
 static volatile sig_atomic_t handled;
 
@@ -80,12 +83,21 @@ static int leave_orphans(int count, int together) {
   return write(1, told, sizeof told) == sizeof told ? 0 : 1;
 }
 
+static int work(int port, int signals, int orphans) {
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 16) < 0) return 1;
+  if (tell_of_signals(signals) != 0 || leave_orphans(orphans, 50) != 0) return 1;
+  for (;;) pause();
+}
+
 int main(int count, char **words) {
-  const char *what = count > 1 ? words[1] : "rest";
+  const char *what = count > 1 ? words[1] : "";
   int number = count > 2 ? atoi(words[2]) : 0;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (strcmp(what, "exit") == 0) return exit_later(number * 1000LL);
   if (strcmp(what, "signals") == 0) return tell_of_signals(number);
   if (strcmp(what, "orphans") == 0) return leave_orphans(number, count > 3 ? atoi(words[3]) : 50);
-  for (;;) pause();
+  if (strcmp(what, "work") == 0 && count == 5) return work(number, atoi(words[3]), atoi(words[4]));
+  return 64;
 }

@@ -14,6 +14,8 @@ enum Requirement: Hashable, Sendable {
   case cgroups
   /// Memory cgroups of one's own.
   case memoryLimit
+  /// A disk for temporary files, whose pages in memory can be forgotten and read again.
+  case forgettingDisk
   /// A Docker engine that answers.
   case docker
   /// The kubelet that EBB_KUBELET names, and to be in the engine's network, as its probes have to be.
@@ -31,6 +33,7 @@ enum Requirement: Hashable, Sendable {
     case .tool(let name): "the program \(name)"
     case .cgroups: "cgroups of its own (version 2, writable)"
     case .memoryLimit: "memory cgroups of its own"
+    case .forgettingDisk: "a temporary folder on a disk (TMPDIR)"
     case .docker: "a Docker engine (DOCKER_HOST)"
     case .engineInit: "a Docker engine whose init is this ebb (dockerd --init-path)"
     case .kubelet:
@@ -47,6 +50,7 @@ enum Requirement: Hashable, Sendable {
     case .tool(let name): Tool.path(name) != nil
     case .cgroups: OwnCgroup.root != nil && (try? OwnCgroup()) != nil
     case .memoryLimit: OwnMemory.root != nil && (try? OwnMemory()) != nil
+    case .forgettingDisk: (try? ColdFile.canForget()) == true
     case .docker: Tool.path("docker") != nil && succeeds(["docker", "info"])
     case .kubelet:
       Kubelet.path.map { access($0, X_OK) == 0 } == true && succeeds(Kubelet.sharesEnginesNetwork)
