@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Is any request in progress cut off by a stop, and does an idle connection hold one up?
+
+    swift build -c release && sudo Tests/Benchmarks/requests.py
+
+Services without a graceful stop of their own, which SIGTERM kills at once (Python's http.server, Node's http and
+https, the JDK's HttpServer), each under ebb in a network namespace of its own. Parts, all of them by default:
+
+    --matrix   20 connections with a request in progress each when TERM comes. Cells in which each pair of values of
+               the dimensions comes at least once: server, proxy, TLS, shape of the request, what the connection did
+               before, pauses, how long the answer takes. --rounds makes more cells, each round with other ones.
+    --clients  the same with pools of real clients that ask again at once: curl, Python's http.client, Node's Agent,
+               Java's HttpURLConnection and HttpClient
+    --idle     connections that are not in use: how long does a stop take?
+    --special  other protocols and corners, each with a check of its own
+
+No request in progress may be cut off, except where ebb says of the connection that it could not tell
+(`undecided`) and the answer takes longer than the 3 s that ebb waits for those; and the report has to say what
+clients saw. --only takes words that a name must have: `--only "python direct get"`; --cell a cell that need not be
+among those chosen; --list shows them.
+
+Written to --out: requests.csv and requests.md. Exit code 1: a promise is broken. Needs root and what `.ci/install`
+installs.
+"""
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import types
+
+from requests import cells, matrix, services, stage
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PARTS = ("matrix", "clients", "idle", "special")
+
+
+def job(part, name, weight=1, seconds=120, **more):
+    """A run: `weight` is its share of --side, `seconds` its limit."""
+    return types.SimpleNamespace(part=part, name=name, weight=weight, seconds=seconds, options=(), **more)
+
+
+def matrix_jobs(options):
+    jobs = []
+    for number in range(options.rounds):
+        seed = options.seed + number
+        chosen = cells.pairwise(cells.DIMENSIONS, cells.Cell, seed)
+        for cell in [cells.parse(words) for words in options.cell] or chosen:
+            jobs.append(job("matrix", cells.name(cell), cell=cell, seed=seed))
+    return jobs
+
+
+def all_jobs(options):
+    jobs = []
+    if "matrix" in options.parts:
+        jobs += matrix_jobs(options)
+    words = options.only.split()
+    jobs = [one for one in jobs if all(word in one.name.split() for word in words)]
+    return jobs[:options.cells] if options.cells else jobs
+
+
+def play(one, folder, options):
+    plays = {"matrix": matrix.play}
+    return plays[one.part](one, folder, options)
+
+
+def show(one, result, broken):
+    if broken:
+        print(f"broken   {one.name}: {broken}", flush=True)
+        return
+    word = "FAULT" if result["faults"] else "ok"
+    print(f"{word:8} {one.name}: {result['failed']} of {result['runs']} failed, stop {result['stop']:.2f} s"
+          + "".join(f"; {fault}" for fault in result["faults"]), flush=True)
+
+
+def run(jobs, options):
+    """All results, as they come shown and written to --raw."""
+    results = []
+    raw = open(options.raw, "a") if options.raw else None
+    folder = tempfile.mkdtemp(prefix="requests-")
+    os.chmod(folder, 0o755)
+    try:
+        options.made = f"{folder}/made"
+        os.mkdir(options.made)
+        services.prepare(options.made)
+        for one, result, broken in stage.run_all(
+                jobs, lambda one, place: play(one, place, options), folder, options.side):
+            show(one, result, broken)
+            fields = one.cell._asdict() if hasattr(one, "cell") else {}
+            line = {"part": one.part, "name": one.name, **fields, "broken": broken, **(result or {})}
+            results.append(line)
+            if raw:
+                raw.write(json.dumps(line) + "\n")
+                raw.flush()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return results
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ebb", default=f"{ROOT}/.build/release/ebb")
+    parser.add_argument("--out", default=f"{ROOT}/Tests/Benchmarks/results")
+    parser.add_argument("--raw", help="a line of JSON a run is added to this file")
+    parser.add_argument("--only", default="", metavar="WORDS", help="runs whose name has all these words")
+    parser.add_argument("--cell", action="append", default=[], metavar="WORDS", help="this cell of the matrix")
+    parser.add_argument("--cells", type=int, default=0, metavar="N", help="the first N of them")
+    parser.add_argument("--rounds", type=int, default=1, help="of the matrix, each with other cells")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--side", type=int, default=8, help="stops side by side")
+    parser.add_argument("--list", action="store_true", help="run nothing: show what would be run")
+    for part in PARTS:
+        parser.add_argument(f"--{part}", dest="parts", action="append_const", const=part)
+    options = parser.parse_args()
+    options.parts = options.parts or (["matrix"] if options.cell else PARTS)
+    options.ebb = os.path.abspath(options.ebb)
+    jobs = all_jobs(options)
+    if options.list:
+        print("\n".join(f"{one.part:8} {one.name}" for one in jobs))
+        return 0
+    if os.geteuid():
+        sys.exit("it needs root")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    began = time.monotonic()
+    results = run(jobs, options)
+    print(f"{len(results)} stops, {time.monotonic() - began:.0f} s")
+    return 1 if any(one["broken"] or one["faults"] for one in results) else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

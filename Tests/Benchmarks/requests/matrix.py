@@ -1,0 +1,134 @@
+"""A cell of the matrix: 20 connections with a request in progress each, one stop, and what became of them."""
+import math
+import random
+import threading
+import time
+
+from . import services
+from .cells import gap, name
+from .client import UPLOAD_TIME, Client
+from .stage import PORT, Broken, Supervised, agrees, until
+
+CONNECTIONS = 20
+# Connections that cannot be told from idle ones hold a stop for so long.
+DOUBT = 3
+
+
+def moment(cell, rng):
+    """How long after the requests began TERM is sent: from 5 ms to 60 % of the time that they take; small times as
+    often as large ones, or all alike."""
+    most = 0.6 * (cell.answer + (UPLOAD_TIME if cell.shape == "upload" else 0))
+    if rng.random() < 0.5:
+        return rng.uniform(0.005, most)
+    return math.exp(rng.uniform(math.log(0.005), math.log(most)))
+
+
+class Conversation(threading.Thread):
+    """A client of the cell: earlier exchanges, a pause, and the last request."""
+
+    def __init__(self, number, cell, port, together):
+        super().__init__(daemon=True)
+        self.number, self.cell, self.port, self.together = number, cell, port, together
+        self.begun = threading.Event()
+        self.broken = self.failure = self.ended = None
+
+    def run(self):
+        try:
+            client = self.history()
+        except Exception as error:
+            self.broken = f"before the last request: {error!r}"
+            self.together.abort()
+            self.begun.set()
+            return
+        try:
+            self.last(client)
+        except Exception as error:
+            self.failure = str(error) or repr(error)
+        finally:
+            self.ended = time.monotonic()
+            self.begun.set()
+        time.sleep(60)  # The connection stays open: it is in a pool.
+
+    def history(self):
+        cell = self.cell
+        shape = cell.shape if cell.earlier == "same" else "get"
+        client = Client(self.port, cell.tls if cell.way == "direct" else "none")
+        for number in range(cell.after):
+            if number == cell.after - 1:
+                self.together.wait(60)
+            # Short and answered at once; of a stream, three pieces.
+            pieces = 0.005 if gap(shape) else 0
+            client.answer(client.ask(shape, f"{self.number}.{number}", 2 * pieces, pieces))
+            time.sleep(cell.pause / 1000)
+        if not cell.after:
+            self.together.wait(60)
+            time.sleep(cell.pause / 1000)
+        return client
+
+    def last(self, client):
+        cell = self.cell
+        client.answer(client.ask(
+            cell.shape, f"last-{self.number}", cell.answer, gap(cell.shape), True, self.begun.set))
+
+
+def play(job, folder, options):
+    cell = job.cell
+    rng = random.Random(f"{job.seed} {name(cell)}")
+    ebb = Supervised(options.ebb, services.server(cell.server, cell.tls, options.made), folder, job.options)
+    ebb.listening()
+    port = PORT
+    if cell.way != "direct":
+        services.proxy(cell.way, cell.tls, folder)
+        port = services.FRONT
+    together = threading.Barrier(CONNECTIONS)
+    clients = [Conversation(number, cell, port, together) for number in range(CONNECTIONS)]
+    for client in clients:
+        client.start()
+    for client in clients:
+        if not client.begun.wait(90):
+            raise Broken("the last request is not sent")
+        if client.broken:
+            raise Broken(client.broken)
+    if cell.way != "direct":
+        # What the proxy has not yet handed on is no request of the service's.
+        until(lambda: ebb.output().count("begun") == CONNECTIONS, 20, "all requests have reached the service")
+    after = moment(cell, rng)
+    time.sleep(after)
+    stop = ebb.stop()
+    return {**judge(cell, clients, ebb, stop), "moment": round(after, 4)}
+
+
+def judge(cell, clients, ebb, stop):
+    for client in clients:
+        client.join(0 if client.ended else 5)
+        if client.failure and client.ended and client.ended < ebb.told:
+            raise Broken(f"before TERM: {client.failure}")
+    failures = [client.failure or "no end" for client in clients if client.failure or not client.ended]
+    answered = [client.ended for client in clients if client.ended and not client.failure]
+    return verdict(len(clients), failures, stop, cell.answer, {
+        "in_progress": sum(not client.ended or client.ended > ebb.told for client in clients),
+        # How long ebb stayed after there was nothing left to wait for.
+        "held": round(stop["ended"] - max([ebb.told, *answered]), 3),
+    })
+
+
+def verdict(runs, failures, stop, answer, more=None):
+    """The promises of a stop with requests in progress."""
+    report = stop["report"]
+    failed, undecided = len(failures), report.get("undecided") or 0
+    faults = []
+    excused = undecided if answer > DOUBT else 0
+    if failed > excused:
+        faults.append(f"{failed} of {runs} requests cut off" + (f", {undecided} undecided" if undecided else ""))
+    if not agrees(failed, report):
+        faults.append(f"the report does not say so: {losses(report)}, clients saw {failed}")
+    return {
+        "runs": runs, "failed": failed, "failures": failures, "undecided": undecided,
+        "agrees": agrees(failed, report), "stop": stop["stop"], "exit": stop["exit"], "faults": faults,
+        "report": report, **(more or {})}
+
+
+def losses(report):
+    """What ebb says that was lost."""
+    fields = ("cut_requests", "undecided", "resets", "lost_bytes")
+    return ", ".join(f"{field} {report[field]}" for field in fields if field in report)
