@@ -32,7 +32,7 @@ import tempfile
 import time
 import types
 
-from requests import cells, matrix, services, stage
+from requests import cells, matrix, results, services, stage
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PARTS = ("matrix", "clients", "idle", "special")
@@ -77,8 +77,8 @@ def show(one, result, broken):
 
 
 def run(jobs, options):
-    """All results, as they come shown and written to --raw."""
-    results = []
+    """All results, shown and written to --raw as they come."""
+    found = []
     raw = open(options.raw, "a") if options.raw else None
     folder = tempfile.mkdtemp(prefix="requests-")
     os.chmod(folder, 0o755)
@@ -91,13 +91,13 @@ def run(jobs, options):
             show(one, result, broken)
             fields = one.cell._asdict() if hasattr(one, "cell") else {}
             line = {"part": one.part, "name": one.name, **fields, "broken": broken, **(result or {})}
-            results.append(line)
+            found.append(line)
             if raw:
                 raw.write(json.dumps(line) + "\n")
                 raw.flush()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return results
+    return found
 
 
 def main():
@@ -112,6 +112,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--side", type=int, default=8, help="stops side by side")
     parser.add_argument("--list", action="store_true", help="run nothing: show what would be run")
+    parser.add_argument("--control", action="store_true", help="of the matrix: stop only when all are answered")
     for part in PARTS:
         parser.add_argument(f"--{part}", dest="parts", action="append_const", const=part)
     options = parser.parse_args()
@@ -125,9 +126,13 @@ def main():
         sys.exit("it needs root")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
-    results = run(jobs, options)
-    print(f"{len(results)} stops, {time.monotonic() - began:.0f} s")
-    return 1 if any(one["broken"] or one["faults"] for one in results) else 0
+    found = run(jobs, options)
+    os.makedirs(options.out, exist_ok=True)
+    results.write(found, options.out, options.seed)
+    broken = sum(bool(one["broken"]) for one in found)
+    faulty = sum(bool(one.get("faults")) for one in found)
+    print(f"{len(found)} stops, {time.monotonic() - began:.0f} s: {faulty} with faults, {broken} broken")
+    return 1 if faulty or broken else 0
 
 
 if __name__ == "__main__":

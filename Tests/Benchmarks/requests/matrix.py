@@ -29,7 +29,7 @@ class Conversation(threading.Thread):
     def __init__(self, number, cell, port, together):
         super().__init__(daemon=True)
         self.number, self.cell, self.port, self.together = number, cell, port, together
-        self.begun = threading.Event()
+        self.begun, self.over = threading.Event(), threading.Event()
         self.broken = self.failure = self.ended = None
 
     def run(self):
@@ -47,6 +47,7 @@ class Conversation(threading.Thread):
         finally:
             self.ended = time.monotonic()
             self.begun.set()
+            self.over.set()
         time.sleep(60)  # The connection stays open: it is in a pool.
 
     def history(self):
@@ -93,14 +94,18 @@ def play(job, folder, options):
         # What the proxy has not yet handed on is no request of the service's.
         until(lambda: ebb.output().count("begun") == CONNECTIONS, 20, "all requests have reached the service")
     after = moment(cell, rng)
-    time.sleep(after)
+    if options.control:
+        for client in clients:
+            client.over.wait(40)
+    else:
+        time.sleep(after)
     stop = ebb.stop()
     return {**judge(cell, clients, ebb, stop), "moment": round(after, 4)}
 
 
 def judge(cell, clients, ebb, stop):
     for client in clients:
-        client.join(0 if client.ended else 5)
+        client.over.wait(5)
         if client.failure and client.ended and client.ended < ebb.told:
             raise Broken(f"before TERM: {client.failure}")
     failures = [client.failure or "no end" for client in clients if client.failure or not client.ended]

@@ -1,0 +1,109 @@
+"""What the runs come to: requests.csv, a line a row, and requests.md, what is broken first."""
+import collections
+import csv
+import statistics
+
+from .cells import DIMENSIONS, IDLE
+
+PARTS = {
+    "matrix": "Requests in progress",
+    "clients": "Real clients",
+    "idle": "Idle connections",
+    "special": "Other protocols and corners",
+}
+
+
+def sum_up(results):
+    """A row for all stops of the same name."""
+    rows = collections.defaultdict(list)
+    for result in results:
+        rows[result["part"], result["name"]].append(result)
+    return [row(part, name, stops) for (part, name), stops in rows.items()]
+
+
+def row(part, name, stops):
+    whole = [stop for stop in stops if not stop["broken"]]
+    times = [stop["stop"] for stop in whole]
+    reports = [stop["report"] for stop in whole]
+    return {
+        "part": part, "name": name,
+        **{field: stops[0].get(field) for field in {**DIMENSIONS, **IDLE}},
+        "stops": len(stops), "broken": len(stops) - len(whole),
+        **{field: sum(stop[field] for stop in whole) for field in ("runs", "failed", "undecided")},
+        "cut_requests": total(reports, "cut_requests"),
+        "resets": total(reports, "resets"),
+        "agrees": sum(stop["agrees"] for stop in whole),
+        "stop_median_s": round(statistics.median(times), 3) if times else None,
+        "stop_max_s": max(times, default=None),
+        "held_max_s": max((stop["held"] for stop in whole if "held" in stop), default=None),
+        "faults": "; ".join(dict.fromkeys(
+            fault for stop in stops for fault in (stop.get("faults") or ([stop["broken"]] if stop["broken"] else [])))),
+    }
+
+
+def total(reports, field):
+    """None where one of them did not measure it."""
+    values = [report.get(field) for report in reports]
+    return None if None in values else sum(values)
+
+
+def write_csv(rows, path):
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def table(heads, lines):
+    text = "| " + " | ".join(heads) + " |\n|" + " --- |" * len(heads) + "\n"
+    return text + "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines)
+
+
+def seconds(value):
+    return "–" if value is None else f"{value:.2f} s"
+
+
+def counts(rows):
+    """The figures of some rows, in words."""
+    stops, agree = sum(row["stops"] for row in rows), sum(row["agrees"] for row in rows)
+    times = [row["stop_median_s"] for row in rows if row["stop_median_s"] is not None]
+    return [
+        f"{sum(row['failed'] for row in rows)} of {sum(row['runs'] for row in rows)}",
+        sum(row["undecided"] for row in rows), f"{agree} of {stops}",
+        seconds(statistics.median(times) if times else None),
+        seconds(max((row["stop_max_s"] for row in rows if row["stop_max_s"] is not None), default=None))]
+
+
+HEADS = ["failed", "undecided", "report agrees", "stop, median", "stop, longest"]
+
+
+def markdown(rows, seed):
+    bad = [row for row in rows if row["faults"]]
+    text = (
+        "# Requests in progress, and idle connections\n\n"
+        "Written by `Tests/Benchmarks/requests.py`, which says how it is done. "
+        f"{sum(row['stops'] for row in rows):,} stops of {len(rows)} kinds, seed {seed}; "
+        f"{sum(row['runs'] for row in rows):,} connections.\n\n## What is broken\n\n")
+    text += table(["", "failed", "stop", "what"], [
+        [row["name"], f"{row['failed']} of {row['runs']}", seconds(row["stop_max_s"]), row["faults"].replace("|", "/")]
+        for row in bad]) if bad else "Nothing.\n"
+    for part, title in PARTS.items():
+        mine = [row for row in rows if row["part"] == part]
+        if not mine:
+            continue
+        text += f"\n## {title}\n\n" + table(["", *HEADS], [["all of them", *counts(mine)]])
+        for field, values in ({"matrix": DIMENSIONS, "idle": IDLE}.get(part) or {}).items():
+            lines = [
+                [value, *counts(some)] for value in values if (some := [row for row in mine if row[field] == value])]
+            text += f"\n### By {field}\n\n" + table([field, *HEADS], lines)
+        text += "\n### Each\n\n" + table(["", *HEADS], [[row["name"], *counts([row])] for row in mine])
+    return text
+
+
+def write(results, folder, seed):
+    rows = sum_up(results)
+    if not rows:
+        return
+    write_csv(rows, f"{folder}/requests.csv")
+    with open(f"{folder}/requests.md", "w") as file:
+        file.write(markdown(rows, seed))
