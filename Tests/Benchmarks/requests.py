@@ -32,7 +32,7 @@ import tempfile
 import time
 import types
 
-from requests import cells, matrix, results, services, stage
+from requests import cells, idle, matrix, results, services, stage
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PARTS = ("matrix", "clients", "idle", "special")
@@ -49,7 +49,18 @@ def matrix_jobs(options):
         seed = options.seed + number
         chosen = cells.pairwise(cells.DIMENSIONS, cells.Cell, seed)
         for cell in [cells.parse(words) for words in options.cell] or chosen:
-            jobs.append(job("matrix", cells.name(cell), cell=cell, seed=seed))
+            jobs.append(job("matrix", cells.name(cell), cell=cell, seed=seed, play=matrix.play))
+    return jobs
+
+
+def idle_jobs(options):
+    jobs = []
+    for seed in range(options.seed, options.seed + options.stops):
+        # Hundreds of connections each: no more than three at once, so that they do not slow each other down.
+        for cell in cells.idle(options.seed):
+            jobs.append(job("idle", cells.name(cell), options.side / 3, cell=cell, seed=seed, play=idle.play))
+        for name, play in idle.OTHERS.items():
+            jobs.append(job("idle", name, seed=seed, play=play))
     return jobs
 
 
@@ -57,14 +68,11 @@ def all_jobs(options):
     jobs = []
     if "matrix" in options.parts:
         jobs += matrix_jobs(options)
+    if "idle" in options.parts:
+        jobs += idle_jobs(options)
     words = options.only.split()
     jobs = [one for one in jobs if all(word in one.name.split() for word in words)]
     return jobs[:options.cells] if options.cells else jobs
-
-
-def play(one, folder, options):
-    plays = {"matrix": matrix.play}
-    return plays[one.part](one, folder, options)
 
 
 def show(one, result, broken):
@@ -87,7 +95,7 @@ def run(jobs, options):
         os.mkdir(options.made)
         services.prepare(options.made)
         for one, result, broken in stage.run_all(
-                jobs, lambda one, place: play(one, place, options), folder, options.side):
+                jobs, lambda one, place: one.play(one, place, options), folder, options.side):
             show(one, result, broken)
             fields = one.cell._asdict() if hasattr(one, "cell") else {}
             line = {"part": one.part, "name": one.name, **fields, "broken": broken, **(result or {})}
@@ -109,6 +117,7 @@ def main():
     parser.add_argument("--cell", action="append", default=[], metavar="WORDS", help="this cell of the matrix")
     parser.add_argument("--cells", type=int, default=0, metavar="N", help="the first N of them")
     parser.add_argument("--rounds", type=int, default=1, help="of the matrix, each with other cells")
+    parser.add_argument("--stops", type=int, default=3, help="of idle connections, of each kind")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--side", type=int, default=8, help="stops side by side")
     parser.add_argument("--list", action="store_true", help="run nothing: show what would be run")
@@ -128,11 +137,11 @@ def main():
     began = time.monotonic()
     found = run(jobs, options)
     os.makedirs(options.out, exist_ok=True)
-    results.write(found, options.out, options.seed)
-    broken = sum(bool(one["broken"]) for one in found)
-    faulty = sum(bool(one.get("faults")) for one in found)
-    print(f"{len(found)} stops, {time.monotonic() - began:.0f} s: {faulty} with faults, {broken} broken")
-    return 1 if faulty or broken else 0
+    rows = results.write(found, options.out, options.seed)
+    faulty, broken = sum(bool(row["faults"]) for row in rows), sum(row["broken"] for row in rows)
+    print(f"{len(found)} stops of {len(rows)} kinds, {time.monotonic() - began:.0f} s: "
+          f"{faulty} kinds with faults, {broken} stops that say nothing")
+    return 1 if faulty or not rows else 0
 
 
 if __name__ == "__main__":

@@ -29,6 +29,13 @@ Cell = collections.namedtuple("Cell", DIMENSIONS)
 Idle = collections.namedtuple("Idle", IDLE)
 
 
+def idle(seed):
+    """Those that have been still for a second, and those used a moment ago."""
+    still = {**IDLE, "still": IDLE["still"][:1]}
+    moment = {**IDLE, "after": IDLE["after"][1:], "still": IDLE["still"][1:]}
+    return pairwise(still, Idle, seed) + pairwise(moment, Idle, seed)
+
+
 def gap(shape):
     """The pause between the pieces of a streamed answer, in seconds; 0 where it is not streamed."""
     return float(shape.split("-")[1]) if shape.startswith("stream") else 0
@@ -46,7 +53,7 @@ def go_together(one, other):
         return gap(shape) <= pair["answer"] / 2
     if "after" in pair and pair["after"] == 0:
         # There are no earlier requests.
-        return pair.get("earlier", "plain") == "plain" and pair.get("still", 1000) == 1000
+        return pair.get("earlier", "plain") == "plain"
     return True
 
 

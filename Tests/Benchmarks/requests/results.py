@@ -36,9 +36,16 @@ def row(part, name, stops):
         "stop_median_s": round(statistics.median(times), 3) if times else None,
         "stop_max_s": max(times, default=None),
         "held_max_s": max((stop["held"] for stop in whole if "held" in stop), default=None),
-        "faults": "; ".join(dict.fromkeys(
-            fault for stop in stops for fault in (stop.get("faults") or ([stop["broken"]] if stop["broken"] else [])))),
+        "faults": "; ".join(dict.fromkeys(faults(stops, times))),
     }
+
+
+def faults(stops, times):
+    for stop in stops:
+        yield from stop.get("faults") or ([f"says nothing: {stop['broken']}"] if stop["broken"] else [])
+    bound = stops[0].get("median")
+    if bound and times and statistics.median(times) > bound:
+        yield f"a stop takes {statistics.median(times):.2f} s, {bound:g} s are promised"
 
 
 def total(reports, field):
@@ -102,8 +109,8 @@ def markdown(rows, seed):
 
 def write(results, folder, seed):
     rows = sum_up(results)
-    if not rows:
-        return
-    write_csv(rows, f"{folder}/requests.csv")
-    with open(f"{folder}/requests.md", "w") as file:
-        file.write(markdown(rows, seed))
+    if rows:
+        write_csv(rows, f"{folder}/requests.csv")
+        with open(f"{folder}/requests.md", "w") as file:
+            file.write(markdown(rows, seed))
+    return rows
