@@ -32,7 +32,7 @@ import tempfile
 import time
 import types
 
-from requests import cells, idle, matrix, results, services, stage
+from requests import cells, idle, matrix, pools, results, services, stage
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PARTS = ("matrix", "clients", "idle", "special")
@@ -68,6 +68,11 @@ def all_jobs(options):
     jobs = []
     if "matrix" in options.parts:
         jobs += matrix_jobs(options)
+    if "clients" in options.parts:
+        jobs += [
+            job("clients", cells.name(cell), cell=cell, seed=options.seed + number, play=pools.play)
+            for number in range(options.rounds)
+            for cell in cells.pairwise(cells.CLIENTS, cells.Pool, options.seed + number)]
     if "idle" in options.parts:
         jobs += idle_jobs(options)
     words = options.only.split()
@@ -121,7 +126,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--side", type=int, default=8, help="stops side by side")
     parser.add_argument("--list", action="store_true", help="run nothing: show what would be run")
-    parser.add_argument("--control", action="store_true", help="of the matrix: stop only when all are answered")
+    parser.add_argument("--control", action="store_true", help="of requests in progress: stop when all are answered")
     for part in PARTS:
         parser.add_argument(f"--{part}", dest="parts", action="append_const", const=part)
     options = parser.parse_args()

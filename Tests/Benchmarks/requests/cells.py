@@ -24,9 +24,20 @@ IDLE = {
     "pause": DIMENSIONS["pause"],
     "still": (1000, 50, 125, 200),
 }
+# Pools of real clients. They ask short requests and then a last one, or go on with requests that are all alike.
+CLIENTS = {
+    "client": ("http.client", "curl", "agent", "urlconnection", "httpclient"),
+    "server": DIMENSIONS["server"],
+    "tls": DIMENSIONS["tls"],
+    "method": ("get", "post"),
+    "mode": ("last", "loop"),
+    "after": (1, 5, 40),
+    "answer": (0.5, 1, 4),
+}
 
 Cell = collections.namedtuple("Cell", DIMENSIONS)
 Idle = collections.namedtuple("Idle", IDLE)
+Pool = collections.namedtuple("Pool", CLIENTS)
 
 
 def idle(seed):
@@ -51,6 +62,8 @@ def go_together(one, other):
             and pair.get("earlier", "plain") == "plain"
     if shape and "answer" in pair:
         return gap(shape) <= pair["answer"] / 2
+    if pair.get("client") == "curl":
+        return pair.get("mode", "last") == "last"  # It does not stop asking when it is told.
     if "after" in pair and pair["after"] == 0:
         # There are no earlier requests.
         return pair.get("earlier", "plain") == "plain"
@@ -94,7 +107,7 @@ def name(cell):
     """The cell in words, each of which --only can ask for."""
     words = []
     for field, value in cell._asdict().items():
-        words.append(str(value) if field in ("server", "way", "shape") else f"{field}={value}")
+        words.append(str(value) if field in ("server", "way", "shape", "client", "method", "mode") else f"{field}={value}")
     return " ".join(words)
 
 

@@ -129,7 +129,7 @@ def verdict(runs, failures, stop, answer, more=None):
         faults.append(f"the report does not say so: {losses(report)}, clients saw {failed}")
     return {
         "runs": runs, "failed": failed, "failures": failures, "undecided": undecided,
-        "agrees": agrees(failed, report), "stop": stop["stop"], "exit": stop["exit"], "faults": faults,
+        "agrees": agrees(failed, report), "stop": stop["stop"], "waited": stop["waited"], "exit": stop["exit"], "faults": faults,
         "report": report, **(more or {})}
 
 

@@ -3,7 +3,7 @@ import collections
 import csv
 import statistics
 
-from .cells import DIMENSIONS, IDLE
+from .cells import CLIENTS, DIMENSIONS, IDLE
 
 PARTS = {
     "matrix": "Requests in progress",
@@ -27,7 +27,7 @@ def row(part, name, stops):
     reports = [stop["report"] for stop in whole]
     return {
         "part": part, "name": name,
-        **{field: stops[0].get(field) for field in {**DIMENSIONS, **IDLE}},
+        **{field: stops[0].get(field) for field in {**DIMENSIONS, **IDLE, **CLIENTS}},
         "stops": len(stops), "broken": len(stops) - len(whole),
         **{field: sum(stop[field] for stop in whole) for field in ("runs", "failed", "undecided")},
         "cut_requests": total(reports, "cut_requests"),
@@ -36,14 +36,15 @@ def row(part, name, stops):
         "stop_median_s": round(statistics.median(times), 3) if times else None,
         "stop_max_s": max(times, default=None),
         "held_max_s": max((stop["held"] for stop in whole if "held" in stop), default=None),
-        "faults": "; ".join(dict.fromkeys(faults(stops, times))),
+        "faults": "; ".join(dict.fromkeys(faults(stops))),
     }
 
 
-def faults(stops, times):
+def faults(stops):
     for stop in stops:
         yield from stop.get("faults") or ([f"says nothing: {stop['broken']}"] if stop["broken"] else [])
     bound = stops[0].get("median")
+    times = [stop["waited"] for stop in stops if "waited" in stop]
     if bound and times and statistics.median(times) > bound:
         yield f"a stop takes {statistics.median(times):.2f} s, {bound:g} s are promised"
 
@@ -99,7 +100,7 @@ def markdown(rows, seed):
         if not mine:
             continue
         text += f"\n## {title}\n\n" + table(["", *HEADS], [["all of them", *counts(mine)]])
-        for field, values in ({"matrix": DIMENSIONS, "idle": IDLE}.get(part) or {}).items():
+        for field, values in ({"matrix": DIMENSIONS, "idle": IDLE, "clients": CLIENTS}.get(part) or {}).items():
             lines = [
                 [value, *counts(some)] for value in values if (some := [row for row in mine if row[field] == value])]
             text += f"\n### By {field}\n\n" + table([field, *HEADS], lines)

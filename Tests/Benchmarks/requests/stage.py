@@ -13,7 +13,7 @@ import time
 
 libc = ctypes.CDLL(None, use_errno=True)
 PORT = 8080
-OPTIONS = ["--log", "json", "--ports", str(PORT), "--busy-max", "20s", "--grace", "40s"]
+OPTIONS = {"--ports": str(PORT), "--busy-max": "20s", "--grace": "40s"}
 
 
 class Broken(Exception):
@@ -141,37 +141,41 @@ class Supervised(Program):
     """A service under ebb."""
 
     def __init__(self, ebb, words, folder, options=(), env=None, name="ebb"):
-        given = {word for word in options if word.startswith("--")}
         plain = []
-        for option, value in zip(OPTIONS[::2], OPTIONS[1::2]):
-            if option not in given:
+        for option, value in OPTIONS.items():
+            if option not in options:
                 plain += [option, value]
-        super().__init__(name, [ebb, *plain, *options, "--", *words], folder, env=env)
+        words_of_ebb = [ebb, "--verbose", "--log", "json", *plain, *options, "--"]
+        super().__init__(name, words_of_ebb + words, folder, env=env)
 
     def stop(self):
-        """Sends TERM, waits for the end, and returns ebb's report with the time that the stop took."""
+        """Sends TERM, waits for the end, and returns ebb's report with the time that the stop took, and that
+        without what the service itself took after the stop signal."""
         began = self.tell()
         code, ended = self.wait(60)
-        return {**self.report(), "stop": round(ended - began, 3), "exit": code, "ended": ended}
+        events = self.events()
+        if "released" not in events:
+            raise Broken(f"no report: {self.complaints()[-500:]}")
+        own = events.get("stopped", {}).get("seconds", 0)
+        return {"report": events["released"], "stop": round(ended - began, 3), "exit": code, "ended": ended,
+                "waited": round(ended - began - own, 3)}
 
     def tell(self):
         self.told = time.monotonic()
         os.kill(self.pid, signal.SIGTERM)
         return self.told
 
-    def report(self):
-        """The line of JSON whose event is `released`."""
-        last = {}
+    def events(self):
+        """The last line of JSON of each event."""
+        found = {}
         for line in self.complaints().splitlines():
             try:
                 fields = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(fields, dict) and fields.get("event") == "released":
-                last = fields
-        if not last:
-            raise Broken(f"no report: {self.complaints()[-500:]}")
-        return {"report": last}
+            if isinstance(fields, dict):
+                found[fields.get("event")] = fields
+        return found
 
 
 def agrees(failed, report):
