@@ -32,7 +32,7 @@ import tempfile
 import time
 import types
 
-from requests import cells, idle, matrix, pools, results, services, stage
+from requests import cells, idle, matrix, pools, protocols, results, services, special, stage
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PARTS = ("matrix", "clients", "idle", "special")
@@ -75,6 +75,10 @@ def all_jobs(options):
             for cell in cells.pairwise(cells.CLIENTS, cells.Pool, options.seed + number)]
     if "idle" in options.parts:
         jobs += idle_jobs(options)
+    if "special" in options.parts:
+        jobs += [
+            job("special", name, seed=options.seed, play=play)
+            for name, play in {**special.ALL, **protocols.ALL}.items()]
     words = options.only.split()
     jobs = [one for one in jobs if all(word in one.name.split() for word in words)]
     return jobs[:options.cells] if options.cells else jobs
@@ -126,7 +130,8 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--side", type=int, default=8, help="stops side by side")
     parser.add_argument("--list", action="store_true", help="run nothing: show what would be run")
-    parser.add_argument("--control", action="store_true", help="of requests in progress: stop when all are answered")
+    parser.add_argument("--control", action="store_true", 
+                        help="stop 10 s later, when all requests are answered: nothing may fail")
     for part in PARTS:
         parser.add_argument(f"--{part}", dest="parts", action="append_const", const=part)
     options = parser.parse_args()
@@ -138,6 +143,8 @@ def main():
         return 0
     if os.geteuid():
         sys.exit("it needs root")
+    if options.control:
+        stage.Supervised.respite = 10
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
     found = run(jobs, options)

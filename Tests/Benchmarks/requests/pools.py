@@ -43,11 +43,11 @@ class Curls:
         # From here on curl has told nobody that the next one is on its way.
         time.sleep(0.1)
 
-    def failures(self, answer=0):
+    def failures(self):
         failures = []
         size = 330 if self.cell.method == "post" else 0
         for number, one in enumerate(self.all):
-            code = one.process.wait(answer + 10)
+            code = one.process.wait(10)
             if code or not one.output().endswith(f"answer last-{number} after {size} bytes\n"):
                 failures.append(one.complaints().strip() or "another answer")
         return failures
@@ -78,9 +78,9 @@ class Pool:
     def said(self, word):
         return sum(line.split()[:1] == [word] for line in self.program.output().splitlines())
 
-    def failures(self, answer=0):
+    def failures(self):
         try:
-            until(lambda: self.said("ok") + self.said("failed") == POOL, answer + 5, "all have their end")
+            until(lambda: self.said("ok") + self.said("failed") == POOL, 5, "all have their end")
         except Broken:
             pass
         lines = self.program.output().splitlines()
@@ -99,6 +99,5 @@ def play(job, folder, options):
         pool.let_go()
     else:
         time.sleep(rng.uniform(0, 0.5 * cell.answer))
-    early = pool.failures(cell.answer) if options.control else []
     stop = ebb.stop()
-    return verdict(POOL, early or pool.failures(), stop, cell.answer)
+    return verdict(POOL, pool.failures(), stop, cell.answer)

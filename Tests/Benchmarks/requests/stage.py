@@ -3,6 +3,7 @@ import ctypes
 import fcntl
 import json
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -97,6 +98,23 @@ def listens(port, address=None):
     return False
 
 
+def group_name(folder):
+    """The folder of a cgroup (v2) for this stage, or None where there is none to be had."""
+    with open("/proc/mounts") as mounts:
+        for line in mounts:
+            _, place, kind = line.split()[:3]
+            if kind == "cgroup2" and os.access(place, os.W_OK):
+                return f"{place}/{os.path.basename(os.path.dirname(folder))}-{os.path.basename(folder)}"
+    return None
+
+
+def leave_groups(folder):
+    group = group_name(folder)
+    if group and os.path.isdir(group):
+        until(lambda: not open(f"{group}/cgroup.procs").read(), 5, "the cgroup is empty")
+        os.rmdir(group)
+
+
 class Program:
     """A process of the stage, whose output goes to files."""
 
@@ -116,6 +134,16 @@ class Program:
     def complaints(self):
         with open(self.errors, errors="replace") as file:
             return file.read()
+
+    def until_listening(self, path, seconds=30):
+        """Waits until somebody answers at a unix socket."""
+        def ready():
+            if self.process.poll() is not None:
+                raise Broken(f"{self.name} ended: {self.complaints()[-500:]}")
+            with socket.socket(socket.AF_UNIX) as one:
+                return one.connect_ex(path) == 0
+        until(ready, seconds, f"{self.name} listens at {path}")
+        return self
 
     def listening(self, port=PORT, seconds=30):
         """Waits until something listens there."""
@@ -140,17 +168,28 @@ class Program:
 class Supervised(Program):
     """A service under ebb."""
 
-    def __init__(self, ebb, words, folder, options=(), env=None, name="ebb"):
-        plain = []
+    # Seconds before TERM in which whatever is in progress ends: to see that it would, were there no stop.
+    respite = 0
+
+    def __init__(self, ebb, words, folder, options=(), env=None, own_group=False):
+        """`own_group`: in a cgroup of its own, as in a container, and no ports are given: ebb finds them."""
+        plain, before = [], []
         for option, value in OPTIONS.items():
-            if option not in options:
+            if option not in options and not (own_group and option == "--ports"):
                 plain += [option, value]
         words_of_ebb = [ebb, "--verbose", "--log", "json", *plain, *options, "--"]
-        super().__init__(name, words_of_ebb + words, folder, env=env)
+        if own_group:
+            group = group_name(folder)
+            if not group:
+                raise Broken("no cgroup to be had")
+            os.mkdir(group)
+            before = ["sh", "-c", f'echo $$ >{group}/cgroup.procs && exec "$@"', "sh"]
+        super().__init__("ebb", before + words_of_ebb + words, folder, env=env)
 
     def stop(self):
         """Sends TERM, waits for the end, and returns ebb's report with the time that the stop took, and that
         without what the service itself took after the stop signal."""
+        time.sleep(self.respite)
         began = self.tell()
         code, ended = self.wait(60)
         events = self.events()
@@ -230,9 +269,17 @@ def run_all(jobs, play, folder, side, told=print):
                 else:
                     done += 1
                     yield job, None, why
-            subprocess.run(["rm", "-rf", f"{path}.d"])
+            leave(path)
     finally:
         for process in running:
             os.kill(process, signal.SIGKILL)
         for process in running:
             os.waitpid(process, 0)
+        for _, _, path in running.values():
+            leave(path)
+
+
+def leave(path):
+    """Takes away what a stage has left, once all of its processes have ended."""
+    leave_groups(f"{path}.d")
+    shutil.rmtree(f"{path}.d", ignore_errors=True)
