@@ -47,8 +47,7 @@ def matrix_jobs(options):
     jobs = []
     for number in range(options.rounds):
         seed = options.seed + number
-        chosen = cells.pairwise(cells.DIMENSIONS, cells.Cell, seed)
-        for cell in [cells.parse(words) for words in options.cell] or chosen:
+        for cell in [cells.parse(words) for words in options.cell] or cells.matrix(seed):
             jobs.append(job("matrix", cells.name(cell), cell=cell, seed=seed, play=matrix.play))
     return jobs
 
@@ -72,7 +71,7 @@ def all_jobs(options):
         jobs += [
             job("clients", cells.name(cell), cell=cell, seed=options.seed + number, play=pools.play)
             for number in range(options.rounds)
-            for cell in cells.pairwise(cells.CLIENTS, cells.Pool, options.seed + number)]
+            for cell in cells.clients(options.seed + number)]
     if "idle" in options.parts:
         jobs += idle_jobs(options)
     if "special" in options.parts:
@@ -80,7 +79,7 @@ def all_jobs(options):
             job("special", name, seed=options.seed, play=play)
             for name, play in {**special.ALL, **protocols.ALL}.items()]
     words = options.only.split()
-    jobs = [one for one in jobs if all(word in one.name.split() for word in words)]
+    jobs = [one for one in jobs if all(word in {each.strip(":,") for each in one.name.split()} for word in words)]
     return jobs[:options.cells] if options.cells else jobs
 
 
@@ -130,7 +129,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--side", type=int, default=8, help="stops side by side")
     parser.add_argument("--list", action="store_true", help="run nothing: show what would be run")
-    parser.add_argument("--control", action="store_true", 
+    parser.add_argument("--control", action="store_true",
                         help="stop 10 s later, when all requests are answered: nothing may fail")
     for part in PARTS:
         parser.add_argument(f"--{part}", dest="parts", action="append_const", const=part)
@@ -145,7 +144,8 @@ def main():
         sys.exit("it needs root")
     if options.control:
         stage.Supervised.respite = 10
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.default_int_handler)
     began = time.monotonic()
     found = run(jobs, options)
     os.makedirs(options.out, exist_ok=True)

@@ -40,6 +40,16 @@ Idle = collections.namedtuple("Idle", IDLE)
 Pool = collections.namedtuple("Pool", CLIENTS)
 
 
+def matrix(seed):
+    return list(dict.fromkeys(
+        [parse(words) for words in ALWAYS] + pairwise(DIMENSIONS, Cell, seed)))
+
+
+def clients(seed):
+    return list(dict.fromkeys(
+        [parse(words, CLIENTS, Pool) for words in ALWAYS_CLIENTS] + pairwise(CLIENTS, Pool, seed)))
+
+
 def idle(seed):
     """Those that have been still for a second, and those used a moment ago."""
     still = {**IDLE, "still": IDLE["still"][:1]}
@@ -68,6 +78,21 @@ def go_together(one, other):
         # There are no earlier requests.
         return pair.get("earlier", "plain") == "plain"
     return True
+
+
+# What was found first, and what is to stay mended: always among the cells.
+ALWAYS = (
+    "python direct tls=none get after=5 pause=0 answer=4",
+    "python direct tls=none post-0 after=5 pause=0 earlier=same answer=1",
+    "python direct tls=1.3 get after=0 pause=0 answer=1",
+    "node nginx tls=none get after=5 pause=0 answer=1",
+    "java haproxy tls=1.2 get after=40 pause=0 answer=1",
+    "node direct tls=none half-close after=0 answer=1",
+    "java direct tls=none stream-0.3 after=5 pause=0 answer=4",
+)
+ALWAYS_CLIENTS = tuple(
+    f"{client} {server} tls=none get loop after=5 answer=1"
+    for client, server in (("http.client", "python"), ("agent", "node"), ("httpclient", "java")))
 
 
 def pairwise(dimensions, kind, seed):
@@ -105,10 +130,9 @@ def pairwise(dimensions, kind, seed):
 
 def name(cell):
     """The cell in words, each of which --only can ask for."""
-    words = []
-    for field, value in cell._asdict().items():
-        words.append(str(value) if field in ("server", "way", "shape", "client", "method", "mode") else f"{field}={value}")
-    return " ".join(words)
+    plain = ("server", "way", "shape", "client", "method", "mode")
+    return " ".join(
+        str(value) if field in plain else f"{field}={value}" for field, value in cell._asdict().items())
 
 
 def parse(words, dimensions=None, kind=Cell):

@@ -76,7 +76,7 @@ def verdict(runs, stop, worst=None, median=None):
         faults.append(f"the report tells of losses: {losses(report)}")
     return {
         "runs": runs, "failed": 0, "undecided": report.get("undecided") or 0, "agrees": agrees(0, report),
-        "stop": stop["stop"], "waited": stop["waited"], "exit": stop["exit"], "faults": faults, "report": report, "median": median}
+        "faults": faults, "median": median, **stop}
 
 
 def http2(tls, requests, busy=0):

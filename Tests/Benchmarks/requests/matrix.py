@@ -1,6 +1,7 @@
 """A cell of the matrix: 20 connections with a request in progress each, one stop, and what became of them."""
 import math
 import random
+import sys
 import threading
 import time
 
@@ -50,19 +51,27 @@ class Conversation(threading.Thread):
             self.over.set()
         time.sleep(60)  # The connection stays open: it is in a pool.
 
+    def meet(self):
+        """Waits until all are as far. Then one begins after the other, so that they are not in each other's way and
+        a request does come at once after the answer before it; unless answers are too short for that."""
+        self.together.wait(60)
+        if self.cell.answer >= 1:
+            time.sleep(self.number * 0.004)
+
     def history(self):
         cell = self.cell
         shape = cell.shape if cell.earlier == "same" else "get"
+        if not cell.after:
+            self.meet()  # The pause is that after the handshake.
         client = Client(self.port, cell.tls if cell.way == "direct" else "none")
         for number in range(cell.after):
             if number == cell.after - 1:
-                self.together.wait(60)
+                self.meet()
             # Short and answered at once; of a stream, three pieces.
             pieces = 0.005 if gap(shape) else 0
             client.answer(client.ask(shape, f"{self.number}.{number}", 2 * pieces, pieces))
             time.sleep(cell.pause / 1000)
         if not cell.after:
-            self.together.wait(60)
             time.sleep(cell.pause / 1000)
         return client
 
@@ -74,6 +83,7 @@ class Conversation(threading.Thread):
 
 def play(job, folder, options):
     cell = job.cell
+    sys.setswitchinterval(0.0005)  # Of threads that wait for the network, whoever is woken is to run soon.
     rng = random.Random(f"{job.seed} {name(cell)}")
     ebb = Supervised(options.ebb, services.server(cell.server, cell.tls, options.made), folder, job.options)
     ebb.listening()
@@ -109,7 +119,7 @@ def judge(cell, clients, ebb, stop):
     return verdict(len(clients), failures, stop, cell.answer, {
         "in_progress": sum(not client.ended or client.ended > ebb.told for client in clients),
         # How long ebb stayed after there was nothing left to wait for.
-        "held": round(stop["ended"] - max([ebb.told, *answered]), 3),
+        "held": round(stop["waited"] - max([0, *(ended - ebb.told for ended in answered)]), 3),
     })
 
 
@@ -127,8 +137,7 @@ def verdict(runs, failures, stop, answer, more=None, connections=None):
         faults.append(f"the report does not say so: {losses(report)}, clients saw {failed}")
     return {
         "runs": runs, "failed": failed, "failures": failures, "undecided": undecided,
-        "agrees": agrees(lost, report), "stop": stop["stop"], "waited": stop["waited"], "exit": stop["exit"], "faults": faults,
-        "report": report, **(more or {})}
+        "agrees": agrees(lost, report), "faults": faults, **stop, **(more or {})}
 
 
 def losses(report):

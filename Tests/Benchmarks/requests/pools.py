@@ -19,7 +19,7 @@ def words(cell, made):
     if cell.client == "agent":
         return ["node", f"{services.PROGRAMS}/pool.js", *told]
     kind = "client" if cell.client == "httpclient" else "connection"
-    return ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", made, "Pool", kind, *told]
+    return [*services.JAVA, "-cp", made, "Pool", kind, *told]
 
 
 class Curls:

@@ -157,8 +157,9 @@ def mariadb(folder):
     data = owned(folder, "mysql")
     made(["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--user=mysql", "--skip-test-db",
           f"--tmpdir={data}"])
-    words = ["mariadbd", "--no-defaults", f"--datadir={data}", f"--port={PORT}", "--bind-address=127.0.0.1",
-             f"--socket={data}/socket", f"--tmpdir={data}", "--user=mysql", "--skip-grant-tables", "--innodb-flush-log-at-trx-commit=0"]
+    words = ["mariadbd", "--no-defaults", f"--datadir={data}", f"--tmpdir={data}", f"--socket={data}/socket",
+             f"--port={PORT}", "--bind-address=127.0.0.1", "--user=mysql", "--skip-grant-tables",
+             "--innodb-flush-log-at-trx-commit=0"]
     client = ["mariadb", "--no-defaults", "-h", "127.0.0.1", "-P", str(PORT), "-N", "-B"]
     return words, client, "-e", "select concat('done', sleep(4))", "done0"
 
@@ -168,8 +169,8 @@ def database(prepare, earlier):
     def play(job, folder, options):
         words, client, flag, query, answer = prepare(folder)
         ebb = Supervised(options.ebb, words, folder).listening()
-        until(lambda: not subprocess.run([*client, flag, "select 1"], capture_output=True, env=environment()).returncode,
-              20, "it answers")
+        asked = [*client, flag, "select 1"]
+        until(lambda: not subprocess.run(asked, capture_output=True, env=environment()).returncode, 20, "it answers")
         short = "select 1;" * earlier
         told = [flag, short + query] if flag == "-e" else [*(["-c", "select 1"] * earlier), flag, query]
         asking = [Program(f"client-{number}", [*client, *told], folder) for number in range(5)]

@@ -8,6 +8,8 @@ PROGRAMS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs")
 FRONT = 8090
 # Debian's own, which finds Debian's modules.
 PYTHON = "/usr/bin/python3"
+# What starts quickly, and in little memory.
+JAVA = ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
 
 NGINX = """
 daemon off;
@@ -78,8 +80,7 @@ def server(name, tls, made, port=PORT):
         return [PYTHON, f"{PROGRAMS}/server.py", str(port), tls, made]
     if name == "node":
         return ["node", f"{PROGRAMS}/server.js", str(port), tls, made]
-    return ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-Dsun.net.httpserver.maxIdleConnections=1000",
-            "-cp", made, "Server", str(port), tls, made]
+    return [*JAVA, "-Dsun.net.httpserver.maxIdleConnections=1000", "-cp", made, "Server", str(port), tls, made]
 
 
 def proxy(name, tls, folder, target=f"127.0.0.1:{PORT}"):

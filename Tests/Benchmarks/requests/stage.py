@@ -196,7 +196,7 @@ class Supervised(Program):
         if "released" not in events:
             raise Broken(f"no report: {self.complaints()[-500:]}")
         own = events.get("stopped", {}).get("seconds", 0)
-        return {"report": events["released"], "stop": round(ended - began, 3), "exit": code, "ended": ended,
+        return {"report": events["released"], "exit": code, "stop": round(ended - began, 3),
                 "waited": round(ended - began - own, 3)}
 
     def tell(self):

@@ -1,5 +1,6 @@
 // http2.js serve PORT none|1.3 FOLDER: Node's http2, without a graceful stop.
-// http2.js ask PORT none|1.3 REQUESTS MS: a session that stays open; where MS is not 0, one more request that takes so long.
+// http2.js ask PORT none|1.3 REQUESTS MS: a session that stays open; where MS is not 0, with one more request, which
+// takes so long.
 const fs = require('fs');
 const http2 = require('http2');
 const [task, port, tls, ...rest] = process.argv.slice(2);

@@ -8,8 +8,9 @@ let stopping = false;
 
 function exchange(name, milliseconds, last) {
   return new Promise((done, failed) => {
-    const options = { host: '127.0.0.1', port, agent, method: method.toUpperCase(), path: `/work?ms=${milliseconds}&id=${name}` };
-    if (tls !== 'none') Object.assign(options, { rejectUnauthorized: false, minVersion: `TLSv${tls}`, maxVersion: `TLSv${tls}` });
+    const path = `/work?ms=${milliseconds}&id=${name}`;
+    const options = { host: '127.0.0.1', port, agent, method: method.toUpperCase(), path, rejectUnauthorized: false };
+    if (tls !== 'none') options.minVersion = options.maxVersion = `TLSv${tls}`;
     if (body) options.headers = { 'Content-Length': body.length };
     const request = library.request(options, (answer) => {
       let text = '';
