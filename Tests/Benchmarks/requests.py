@@ -153,6 +153,10 @@ def main():
     faulty, broken = sum(bool(row["faults"]) for row in rows), sum(row["broken"] for row in rows)
     print(f"{len(found)} stops of {len(rows)} kinds, {time.monotonic() - began:.0f} s: "
           f"{faulty} kinds with faults, {broken} stops that say nothing")
+    for part in options.parts:
+        mine = [row for row in rows if row["part"] == part]
+        print(f"{part}: {sum(row['failed'] for row in mine)} of {sum(row['runs'] for row in mine)} failed, "
+              f"{sum(bool(row['faults']) for row in mine)} of {len(mine)} kinds with faults")
     return 1 if faulty or not rows else 0
 
 

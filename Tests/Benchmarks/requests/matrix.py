@@ -116,11 +116,13 @@ def judge(cell, clients, ebb, stop):
             raise Broken(f"before TERM: {client.failure}")
     failures = [client.failure or "no end" for client in clients if client.failure or not client.ended]
     answered = [client.ended for client in clients if client.ended and not client.failure]
-    return verdict(len(clients), failures, stop, cell.answer, {
-        "in_progress": sum(not client.ended or client.ended > ebb.told for client in clients),
-        # How long ebb stayed after there was nothing left to wait for.
-        "held": round(stop["waited"] - max([0, *(ended - ebb.told for ended in answered)]), 3),
-    })
+    # How long ebb stayed after there was nothing left to wait for.
+    held = round(stop["waited"] - max([0, *(ended - ebb.told for ended in answered)]), 3)
+    result = verdict(len(clients), failures, stop, cell.answer, {
+        "in_progress": sum(not client.ended or client.ended > ebb.told for client in clients), "held": held})
+    if held > DOUBT + 0.2:
+        result["faults"].append(f"the stop took {held:.2f} s more, with all answered")
+    return result
 
 
 def verdict(runs, failures, stop, answer, more=None, connections=None):
