@@ -6,7 +6,7 @@
 Services without a graceful stop of their own, which SIGTERM kills at once (Python's http.server, Node's http and
 https, the JDK's HttpServer), each under ebb in a network namespace of its own. Parts, all of them by default:
 
-    --matrix   20 connections with a request in progress each when TERM comes. Cells in which each pair of values of
+    --matrix   20 connections, or one, with a request in progress each when TERM comes. Cells in which each pair of values of
                the dimensions comes at least once: server, proxy, TLS, shape of the request, what the connection did
                before, pauses, how long the answer takes. --rounds makes more cells, each round with other ones.
     --clients  the same with pools of real clients that ask again at once: curl, Python's http.client, Node's Agent,
@@ -43,13 +43,25 @@ def job(part, name, weight=1, seconds=120, **more):
     return types.SimpleNamespace(part=part, name=name, weight=weight, seconds=seconds, options=(), **more)
 
 
-def matrix_jobs(options):
+def busy_jobs(part, play, connections, singles, choose, options):
+    """Stops with requests in progress: of each cell one with many connections, and some with one alone."""
     jobs = []
-    for number in range(options.rounds):
-        seed = options.seed + number
-        for cell in [cells.parse(words) for words in options.cell] or cells.matrix(seed):
-            jobs.append(job("matrix", cells.name(cell), cell=cell, seed=seed, play=matrix.play))
+    for seed in range(options.seed, options.seed + options.rounds):
+        for cell in choose(seed):
+            for count in [connections] + singles * [1]:
+                jobs.append(job(
+                    part, cells.name(cell), cell=cell, seed=seed, play=play, connections=count, number=len(jobs)))
     return jobs
+
+
+def matrix_jobs(options):
+    given = [cells.parse(words) for words in options.cell]
+    return busy_jobs(
+        "matrix", matrix.play, matrix.CONNECTIONS, options.single, lambda seed: given or cells.matrix(seed), options)
+
+
+def client_jobs(options):
+    return busy_jobs("clients", pools.play, pools.CONNECTIONS, options.single // 2, cells.clients, options)
 
 
 def idle_jobs(options):
@@ -68,10 +80,7 @@ def all_jobs(options):
     if "matrix" in options.parts:
         jobs += matrix_jobs(options)
     if "clients" in options.parts:
-        jobs += [
-            job("clients", cells.name(cell), cell=cell, seed=options.seed + number, play=pools.play)
-            for number in range(options.rounds)
-            for cell in cells.clients(options.seed + number)]
+        jobs += client_jobs(options)
     if "idle" in options.parts:
         jobs += idle_jobs(options)
     if "special" in options.parts:
@@ -80,7 +89,8 @@ def all_jobs(options):
             for name, play in {**special.ALL, **protocols.ALL}.items()]
     words = options.only.split()
     jobs = [one for one in jobs if all(word in {each.strip(":,") for each in one.name.split()} for word in words)]
-    return jobs[:options.cells] if options.cells else jobs
+    names = list(dict.fromkeys(one.name for one in jobs))[:options.cells or len(jobs)]
+    return [one for one in jobs if one.name in names]
 
 
 def show(one, result, broken):
@@ -125,6 +135,7 @@ def main():
     parser.add_argument("--cell", action="append", default=[], metavar="WORDS", help="this cell of the matrix")
     parser.add_argument("--cells", type=int, default=0, metavar="N", help="the first N of them")
     parser.add_argument("--rounds", type=int, default=1, help="of the matrix, each with other cells")
+    parser.add_argument("--single", type=int, default=4, help="stops of each cell with one connection alone")
     parser.add_argument("--stops", type=int, default=3, help="of idle connections, of each kind")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--side", type=int, default=8, help="stops side by side")

@@ -10,7 +10,7 @@ from .cells import gap, name
 from .client import UPLOAD_TIME, Client
 from .stage import PORT, Broken, Supervised, agrees, until
 
-CONNECTIONS = 20
+CONNECTIONS = 20  # One that is known to be busy covers up for the others, so single ones are tried as well.
 # Connections that cannot be told from idle ones hold a stop for so long.
 DOUBT = 3
 
@@ -27,8 +27,9 @@ def moment(cell, rng):
 class Conversation(threading.Thread):
     """A client of the cell: earlier exchanges, a pause, and the last request."""
 
-    def __init__(self, number, cell, port, together):
+    def __init__(self, number, cell, port, together, delay):
         super().__init__(daemon=True)
+        self.delay = delay
         self.number, self.cell, self.port, self.together = number, cell, port, together
         self.begun, self.over = threading.Event(), threading.Event()
         self.broken = self.failure = self.ended = None
@@ -56,7 +57,7 @@ class Conversation(threading.Thread):
         a request does come at once after the answer before it; unless answers are too short for that."""
         self.together.wait(60)
         if self.cell.answer >= 1:
-            time.sleep(self.number * 0.004)
+            time.sleep(self.delay)
 
     def history(self):
         cell = self.cell
@@ -84,15 +85,17 @@ class Conversation(threading.Thread):
 def play(job, folder, options):
     cell = job.cell
     sys.setswitchinterval(0.0005)  # Of threads that wait for the network, whoever is woken is to run soon.
-    rng = random.Random(f"{job.seed} {name(cell)}")
+    rng = random.Random(f"{job.seed} {job.connections} {job.number} {name(cell)}")
     ebb = Supervised(options.ebb, services.server(cell.server, cell.tls, options.made), folder, job.options)
     ebb.listening()
     port = PORT
     if cell.way != "direct":
         services.proxy(cell.way, cell.tls, folder)
         port = services.FRONT
-    together = threading.Barrier(CONNECTIONS)
-    clients = [Conversation(number, cell, port, together) for number in range(CONNECTIONS)]
+    together = threading.Barrier(job.connections)
+    clients = [
+        Conversation(number, cell, port, together, rng.uniform(0, 0.004 * job.connections))
+        for number in range(job.connections)]
     for client in clients:
         client.start()
     for client in clients:
@@ -102,7 +105,7 @@ def play(job, folder, options):
             raise Broken(client.broken)
     if cell.way != "direct":
         # What the proxy has not yet handed on is no request of the service's.
-        until(lambda: ebb.output().count("begun") == CONNECTIONS, 20, "all requests have reached the service")
+        until(lambda: ebb.output().count("begun") == job.connections, 20, "all requests have reached the service")
     after = moment(cell, rng)
     time.sleep(after)
     stop = ebb.stop()
@@ -119,7 +122,8 @@ def judge(cell, clients, ebb, stop):
     # How long ebb stayed after there was nothing left to wait for.
     held = round(stop["waited"] - max([0, *(ended - ebb.told for ended in answered)]), 3)
     result = verdict(len(clients), failures, stop, cell.answer, {
-        "in_progress": sum(not client.ended or client.ended > ebb.told for client in clients), "held": held})
+        "in_progress": sum(not client.ended or client.ended > ebb.told for client in clients), "held": held,
+        "seen_busy": stop["began"].get("busy")})
     if held > DOUBT + 0.2:
         result["faults"].append(f"the stop took {held:.2f} s more, with all answered")
     return result

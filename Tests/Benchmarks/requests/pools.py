@@ -8,12 +8,12 @@ from .cells import name
 from .matrix import verdict
 from .stage import PORT, Broken, Program, Supervised, until
 
-POOL = 10
+CONNECTIONS = 10
 
 
-def words(cell, made):
+def words(cell, count, made):
     """The client of the cell, and what it is told."""
-    told = [str(PORT), cell.tls, cell.method, cell.mode, str(cell.after), f"{cell.answer * 1000:g}", str(POOL)]
+    told = [str(PORT), cell.tls, cell.method, cell.mode, str(cell.after), f"{cell.answer * 1000:g}", str(count)]
     if cell.client == "http.client":
         return [services.PYTHON, f"{services.PROGRAMS}/pool.py", *told]
     if cell.client == "agent":
@@ -25,11 +25,11 @@ def words(cell, made):
 class Curls:
     """As many processes of curl, each with one connection: short requests, and the last one."""
 
-    def __init__(self, cell, folder):
+    def __init__(self, cell, count, folder):
         self.cell = cell
         self.all = []
         scheme = "http" if cell.tls == "none" else "https"
-        for number in range(POOL):
+        for number in range(count):
             urls = [f"{scheme}://127.0.0.1:{PORT}/work?ms=0&id={number}.{turn}" for turn in range(cell.after)]
             urls.append(f"{scheme}://127.0.0.1:{PORT}/work?ms={cell.answer * 1000:g}&id=last-{number}")
             told = ["-d", "name=value&" * 30] if cell.method == "post" else []
@@ -56,13 +56,13 @@ class Curls:
 class Pool:
     """One process with all the connections."""
 
-    def __init__(self, cell, folder, made):
-        self.cell = cell
-        self.program = Program("pool", words(cell, made), folder, stdin=subprocess.PIPE)
+    def __init__(self, cell, count, folder, made):
+        self.cell, self.count = cell, count
+        self.program = Program("pool", words(cell, count, made), folder, stdin=subprocess.PIPE)
 
     def wait_for_last(self):
         if self.cell.mode == "last":
-            until(lambda: self.said("sent") + self.said("failed") == POOL, 60, "all last requests are sent")
+            until(lambda: self.said("sent") + self.said("failed") == self.count, 60, "all last requests are sent")
         else:
             time.sleep(1.5 + 2 * self.cell.answer)
         if self.said("failed"):
@@ -80,19 +80,20 @@ class Pool:
 
     def failures(self):
         try:
-            until(lambda: self.said("ok") + self.said("failed") == POOL, 5, "all have their end")
+            until(lambda: self.said("ok") + self.said("failed") == self.count, 5, "all have their end")
         except Broken:
             pass
         lines = self.program.output().splitlines()
         failures = [line for line in lines if line.startswith("failed")]
-        return failures + ["no end"] * (POOL - self.said("ok") - len(failures))
+        return failures + ["no end"] * (self.count - self.said("ok") - len(failures))
 
 
 def play(job, folder, options):
     cell = job.cell
-    rng = random.Random(f"{job.seed} {name(cell)}")
+    count = job.connections
+    rng = random.Random(f"{job.seed} {count} {job.number} {name(cell)}")
     ebb = Supervised(options.ebb, services.server(cell.server, cell.tls, options.made), folder).listening()
-    pool = Curls(cell, folder) if cell.client == "curl" else Pool(cell, folder, options.made)
+    pool = Curls(cell, count, folder) if cell.client == "curl" else Pool(cell, count, folder, options.made)
     pool.wait_for_last()
     if cell.mode == "loop":
         time.sleep(rng.uniform(0, cell.answer))
@@ -100,4 +101,4 @@ def play(job, folder, options):
     else:
         time.sleep(rng.uniform(0, 0.5 * cell.answer))
     stop = ebb.stop()
-    return verdict(POOL, pool.failures(), stop, cell.answer)
+    return verdict(count, pool.failures(), stop, cell.answer)

@@ -30,6 +30,8 @@ def row(part, name, stops):
         **{field: stops[0].get(field) for field in {**DIMENSIONS, **IDLE, **CLIENTS}},
         "stops": len(stops), "broken": len(stops) - len(whole),
         **{field: sum(stop[field] for stop in whole) for field in ("runs", "failed", "undecided")},
+        "in_progress": sum(stop.get("in_progress") or 0 for stop in whole),
+        "seen_busy": sum(stop.get("seen_busy") or 0 for stop in whole),
         "cut_requests": total(reports, "cut_requests"),
         "resets": total(reports, "resets"),
         "agrees": sum(stop["agrees"] for stop in whole),
@@ -76,7 +78,9 @@ def counts(rows):
     """The figures of some rows, in words."""
     stops, agree = sum(row["stops"] for row in rows), sum(row["agrees"] for row in rows)
     times = [row["stop_median_s"] for row in rows if row["stop_median_s"] is not None]
+    busy = [f"{sum(row['seen_busy'] for row in rows)} of {sum(row['in_progress'] for row in rows)}"]
     return [
+        *(busy if rows[0]["part"] == "matrix" else []),
         f"{sum(row['failed'] for row in rows)} of {sum(row['runs'] for row in rows)}",
         sum(row["undecided"] for row in rows), f"{agree} of {stops}",
         seconds(statistics.median(times) if times else None),
@@ -84,6 +88,8 @@ def counts(rows):
 
 
 HEADS = ["failed", "undecided", "report agrees", "stop, median", "stop, longest"]
+# How many of the requests in progress ebb took for such as the stop began.
+MATRIX_HEADS = ["seen as busy", *HEADS]
 
 
 def markdown(rows, seed):
@@ -101,12 +107,13 @@ def markdown(rows, seed):
         mine = [row for row in rows if row["part"] == part]
         if not mine:
             continue
-        text += f"\n## {title}\n\n" + table(["", *HEADS], [["all of them", *counts(mine)]])
+        heads = MATRIX_HEADS if part == "matrix" else HEADS
+        text += f"\n## {title}\n\n" + table(["", *heads], [["all of them", *counts(mine)]])
         for field, values in ({"matrix": DIMENSIONS, "idle": IDLE, "clients": CLIENTS}.get(part) or {}).items():
             lines = [
                 [value, *counts(some)] for value in values if (some := [row for row in mine if row[field] == value])]
-            text += f"\n### By {field}\n\n" + table([field, *HEADS], lines)
-        text += "\n### Each\n\n" + table(["", *HEADS], [[row["name"], *counts([row])] for row in mine])
+            text += f"\n### By {field}\n\n" + table([field, *heads], lines)
+        text += "\n### Each\n\n" + table(["", *heads], [[row["name"], *counts([row])] for row in mine])
     return text
 
 

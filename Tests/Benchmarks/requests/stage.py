@@ -197,6 +197,7 @@ class Supervised(Program):
             raise Broken(f"no report: {self.complaints()[-500:]}")
         own = events.get("stopped", {}).get("seconds", 0)
         return {"report": events["released"], "exit": code, "stop": round(ended - began, 3),
+                "began": events.get("draining", {}),
                 "waited": round(ended - began - own, 3)}
 
     def tell(self):
