@@ -19,6 +19,8 @@ No request in progress may be cut off, except where ebb says of the connection t
 clients saw. --only takes words that a name must have: `--only "python direct get"`; --cell a cell that need not be
 among those chosen; --list shows them.
 
+--control stops each service only when all is answered: what fails then is this program's own fault.
+
 Written to --out: requests.csv and requests.md. Exit code 1: a promise is broken. Needs root and what `.ci/install`
 installs.
 """

@@ -22,10 +22,10 @@ def tls_client(version):
     return context
 
 
-def length(shape):
+def length(shape, last=False):
     """Bytes of the request's body."""
     if shape == "upload":
-        return len(UPLOAD)
+        return len(UPLOAD) if last else len(UPLOAD) // 10
     return len(POSTED) if shape in ("post-0", "post-3", "expect") else 0
 
 
@@ -34,11 +34,11 @@ def target(shape, name, answer, gap, last):
     return f"{path}&id={name}" + ("&last=1" if last else "")
 
 
-def wanted(shape, name, answer, gap):
+def wanted(shape, name, answer, gap, last):
     """The body of the right answer."""
     if gap:
         return "".join(f"piece {number} of {name}\n" for number in range(round(answer / gap) + 1)).encode()
-    return f"answer {name} after {length(shape)} bytes\n".encode()
+    return f"answer {name} after {length(shape, last)} bytes\n".encode()
 
 
 class Client:
@@ -56,12 +56,12 @@ class Client:
         method = "POST" if length(shape) else "GET"
         head = f"{method} {target(shape, name, answer, gap, last)} HTTP/1.1\r\nHost: here\r\n"
         if length(shape):
-            head += f"Content-Type: text/plain\r\nContent-Length: {length(shape)}\r\n"
+            head += f"Content-Type: text/plain\r\nContent-Length: {length(shape, last)}\r\n"
         if shape == "expect":
             head += "Expect: 100-continue\r\n"
         head = (head + "\r\n").encode()
         if shape == "upload":
-            self.upload(head, UPLOAD_TIME if last else 0, begun)
+            self.upload(head, length(shape, last), UPLOAD_TIME if last else 0, begun)
         else:
             self.socket.sendall(head)
             if shape == "post-3":
@@ -73,11 +73,11 @@ class Client:
             if shape == "half-close":
                 self.socket.shutdown(socket.SHUT_WR)
         begun()
-        return wanted(shape, name, answer, gap)
+        return wanted(shape, name, answer, gap, last)
 
-    def upload(self, head, seconds, begun):
+    def upload(self, head, size, seconds, begun):
         self.socket.sendall(head)
-        size = len(UPLOAD) // WRITES
+        size //= WRITES
         for number in range(WRITES):
             self.socket.sendall(UPLOAD[number * size:(number + 1) * size])
             begun()
