@@ -6,9 +6,10 @@
 Services without a graceful stop of their own, which SIGTERM kills at once (Python's http.server, Node's http and
 https, the JDK's HttpServer), each under ebb in a network namespace of its own. Parts, all of them by default:
 
-    --matrix   20 connections, or one, with a request in progress each when TERM comes. Cells in which each pair of values of
-               the dimensions comes at least once: server, proxy, TLS, shape of the request, what the connection did
-               before, pauses, how long the answer takes. --rounds makes more cells, each round with other ones.
+    --matrix   20 connections, or one, with a request in progress each when TERM comes. Cells in which each pair of
+               values of the dimensions comes at least once: server, proxy, TLS, shape of the request, what the
+               connection did before, pauses, how long the answer takes. --rounds makes more cells, each round with
+               other ones.
     --clients  the same with pools of real clients that ask again at once: curl, Python's http.client, Node's Agent,
                Java's HttpURLConnection and HttpClient
     --idle     connections that are not in use: how long does a stop take?
