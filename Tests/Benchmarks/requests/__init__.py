@@ -1,0 +1,1 @@
+"""What Tests/Benchmarks/requests.py is made of."""
