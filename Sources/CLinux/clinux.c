@@ -437,6 +437,9 @@ bool clinux_read_tcp_info(const void *bytes, size_t count, struct clinux_tcp_inf
       .last_data_sent = whole.tcpi_last_data_sent,
       .last_ack_recv = whole.tcpi_last_ack_recv,
       .notsent_bytes = whole.tcpi_notsent_bytes,
+      .segs_out = whole.tcpi_segs_out,
+      .data_segs_in = whole.tcpi_data_segs_in,
+      .data_segs_out = whole.tcpi_data_segs_out,
   };
   return true;
 }

@@ -24,7 +24,7 @@ enum {
   smallest = 32,             // a Swift object without fields, and the word before it
   largest = 16 * 1024,       // beyond it: a mapping
   chunk = 64 * 1024,
-  reserve = 256 * 1024,
+  reserve = 512 * 1024,
   sizes = 24,                // 32, 48, 64, 96, ... 98304: those above `largest` from the reserve alone
 };
 

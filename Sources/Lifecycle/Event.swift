@@ -54,6 +54,8 @@ public enum Action: Equatable, Sendable {
   case terminateDescendants
   /// Kill every descendant.
   case killDescendants
+  /// Say who is waited for: the stop has lasted for a while.
+  case sayWaiting
   /// Make the report and exit with this code.
   case finish(UInt8)
 }

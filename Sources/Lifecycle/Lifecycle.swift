@@ -45,6 +45,9 @@ public struct Lifecycle: Sendable {
   private var onlyRequested = false
   private var drainCommandRuns = false
   private var killedAll = false
+  /// When the stop signal went out, or the service ended.
+  private var stopBegan: Duration?
+  private var hasSaidWaiting = false
   private var exitCode: UInt8 = 0
   /// The limits in force.
   public var plan: Plan
@@ -75,6 +78,11 @@ public struct Lifecycle: Sendable {
 
   /// Takes in what has happened, and says what is to be done about it, in order.
   public mutating func handle(_ event: Event, at now: Duration) -> Actions {
+    // Whatever else this moment asks for has a tick of its own.
+    if event == .tick, let notice, now >= notice {
+      hasSaidWaiting = true
+      return Actions(.sayWaiting)
+    }
     switch (state, event) {
     case (.starting, .ready):
       state = .serving
@@ -90,11 +98,15 @@ public struct Lifecycle: Sendable {
       return .none
 
     case (.lameDuck, .drainSignal), (.finishing, .drainSignal):
-      return hurries(at: now) ? stop() : .none
+      return hurries(at: now) ? stop(at: now) : .none
     case (.lameDuck, .drainRequest), (.finishing, .drainRequest):
       return .none
     case (.lameDuck, .look(let look)):
-      guard now < end, let verdict = quiet?.take(look.arrivals, at: now) else { return .none }
+      guard now < end else { return .none }
+      guard let verdict = quiet?.take(look.arrivals, at: now) else {
+        next = min(end, now + plan.learnInterval)
+        return .none
+      }
       switch verdict {
       case .quiet:
         hasGoneQuiet = true
@@ -110,7 +122,7 @@ public struct Lifecycle: Sendable {
       return .none
 
     case (.finishing, .look(let look)):
-      if now >= end || (look.busy == 0 && !drainCommandRuns) { return leave() }
+      if now >= end || (look.busy == 0 && !drainCommandRuns) { return leave(at: now) }
       next = now + plan.lookInterval
       return .none
     case (.finishing, .drainCommandEnded):
@@ -118,7 +130,7 @@ public struct Lifecycle: Sendable {
       next = now
       return look(at: now)
     case (.finishing, .tick):
-      if now >= end { return leave() }
+      if now >= end { return leave(at: now) }
       return look(at: now)
     case (.finishing, .ready), (.finishing, .childless):
       return .none
@@ -127,7 +139,7 @@ public struct Lifecycle: Sendable {
       onlyRequested = false
       lastDrainSignal = now
       signalAfterRequest = now
-      return stop()
+      return stop(at: now)
     case (.drained, .ended(let code)):
       // The grace may have run out while it served on.
       signalAfterRequest = now
@@ -207,16 +219,24 @@ public struct Lifecycle: Sendable {
   /// When ``Event/tick`` is wanted; nil while nothing but an event can change anything. A service at rest has
   /// none, so nothing wakes ebb.
   public var wake: Duration? {
+    let moment: Duration?
     switch state {
-    case .starting, .serving, .drained, .done:
-      return nil
-    case .lameDuck, .finishing, .clearing, .lingering:
-      return min(end, next)
-    case .stopping:
-      guard let end = graceEnd, let kill = killTime else { return nil }
-      return killedAll ? end - giveUpMargin : kill
+    case .starting, .serving, .drained, .done: moment = nil
+    case .lameDuck, .finishing, .clearing, .lingering: moment = min(end, next)
+    case .stopping: moment = killedAll ? graceEnd.map { $0 - giveUpMargin } : killTime
     }
+    guard let notice else { return moment }
+    return min(moment ?? notice, notice)
   }
+
+  /// When it is to be said who is waited for; nil where nobody is, or it was said.
+  private var notice: Duration? {
+    guard let began = drainBegan, !hasSaidWaiting, state != .drained, state != .done else { return nil }
+    return began + plan.noticeAfter
+  }
+
+  /// When what the state waits for is over at the latest; nil where only the service itself decides.
+  public var waitsUntil: Duration? { state == .stopping ? killTime : end }
 
   // MARK: - The grace
 
@@ -234,17 +254,18 @@ public struct Lifecycle: Sendable {
 
   private var killTime: Duration? { graceEnd.map { $0 - killMargin } }
 
-  /// A limit, or the end of the grace where that comes first.
+  /// A limit of what comes after the stop signal, or the end of the grace where that comes first. Where no grace is
+  /// given, the platform's usual one; but whoever had the stop signal wait for longer than that knows of a longer one.
   private func limited(_ end: Duration) -> Duration {
-    guard let grace = graceEnd else { return end }
-    return min(end, grace - giveUpMargin)
+    if let grace = graceEnd { return min(end, grace - giveUpMargin) }
+    guard let drain = drainBegan, let stop = stopBegan else { return end }
+    return min(end, max(drain + plan.limit - plan.margin, stop + plan.reserve))
   }
 
-  /// What comes before the stop signal gets at most half of the grace: the service's own stop is worth the
-  /// other half.
+  /// A limit of what comes before the stop signal: the grace must leave its reserve to what comes after.
   private func limitedBeforeStop(_ end: Duration) -> Duration {
-    guard let grace = plan.grace, let began = drainBegan else { return end }
-    return min(end, began + grace / 2)
+    guard plan.grace != nil, let began = drainBegan else { return end }
+    return min(end, began + plan.limit - plan.margin - plan.reserve)
   }
 
   // MARK: - From state to state
@@ -257,7 +278,7 @@ public struct Lifecycle: Sendable {
     if plan.lameDuck <= .zero { return Actions(.beginDrain, waitForBusy(at: now).first) }
     state = .lameDuck
     end = limitedBeforeStop(now + plan.lameDuck)
-    next = end
+    next = min(end, now + plan.learnInterval)
     if let chance = plan.quietChance {
       quiet = Quiet(began: now, longest: end - now, chance: chance, gap: plan.gap)
       next = min(end, now + Quiet.interval)
@@ -288,21 +309,23 @@ public struct Lifecycle: Sendable {
 
   private mutating func waitForBusy(at now: Duration) -> Actions {
     state = .finishing
-    end = limitedBeforeStop(now + plan.busyMax)
+    let rest = (drainBegan ?? now) + plan.limit - plan.margin - plan.reserve
+    end = plan.busyMax.map { limitedBeforeStop(now + $0) } ?? max(now, rest)
     next = end
     return Actions(.look)
   }
 
-  private mutating func leave() -> Actions {
+  private mutating func leave(at now: Duration) -> Actions {
     if onlyRequested {
       state = .drained
       return .none
     }
-    return stop()
+    return stop(at: now)
   }
 
-  private mutating func stop() -> Actions {
+  private mutating func stop(at now: Duration) -> Actions {
     state = .stopping
+    stopBegan = now
     return Actions(.stop)
   }
 
@@ -310,6 +333,7 @@ public struct Lifecycle: Sendable {
   /// that there are none comes first.
   private mutating func clear(_ code: UInt8, at now: Duration) -> Actions {
     exitCode = code
+    if stopBegan == nil { stopBegan = now }
     if !plan.endsDescendants { return linger(at: now) }
     let latest = killTime ?? now + plan.descendantsMax
     state = .clearing

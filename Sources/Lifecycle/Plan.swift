@@ -8,16 +8,29 @@ public struct Plan: Equatable, Sendable {
   public var quietChance: QuietChance?
   /// The mean time between two looks with traffic before the drain, ``TrafficHistory/gap``, where that is known.
   public var gap: Duration?
-  /// How long busy connections may hold off the stop signal: `--busy-max`.
-  public var busyMax: Duration = .seconds(5)
+  /// How long requests in progress may hold off the stop signal: `--busy-max`. nil: what is left of ``limit`` when the
+  /// end of the stop has had its ``reserve``.
+  public var busyMax: Duration?
   /// How long to wait for peers to acknowledge the last bytes: `--linger-max`; zero does not look at all.
   public var lingerMax: Duration = .seconds(5)
   /// The whole stop, from the first drain request or signal: `--grace`; nil never kills the main process.
   public var grace: Duration?
+  /// When the platform is expected to kill everything, from the first drain request or signal: `--grace`, else what
+  /// Docker and Kubernetes do unless they are told otherwise. ebb's own waits end before.
+  public var limit: Duration = .seconds(10)
+  /// So long before that they have all ended.
+  public var margin: Duration { min(.seconds(1), limit / 10) }
+  /// What the service's own end, its leftovers and the last bytes are left of the limit.
+  public var reserve: Duration { min(.seconds(3), limit * 3 / 10) }
+  /// A stop that has lasted so long says once who is waited for.
+  public var noticeAfter: Duration = .seconds(5)
   /// Whether a command runs as the drain begins, which the stop signal then waits for like for a connection.
   public var hasDrainCommand = false
   /// The time between two looks at the sockets, while something is waited for.
   public var lookInterval: Duration = .milliseconds(20)
+  /// The time between two looks in a lame duck that takes its whole time: what connections do then tells later what is a
+  /// request.
+  public var learnInterval: Duration = .milliseconds(500)
 
   /// Whether descendants are ended after the main process, before anything else.
   public var endsDescendants = true

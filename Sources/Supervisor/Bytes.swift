@@ -16,7 +16,7 @@ extension [UInt8] {
   }
 
   /// What is behind a prefix; nil where the bytes do not begin with it.
-  func value(of prefix: StaticString) -> [UInt8]? {
+  public func value(of prefix: StaticString) -> [UInt8]? {
     hasPrefix(prefix) ? part(from: prefix.utf8CodeUnitCount) : nil
   }
 

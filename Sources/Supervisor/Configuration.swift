@@ -12,6 +12,8 @@ public final class Configuration {
   public var ports: [UInt16] = []
   /// `--ports P/udp`: UDP ports. They have no connections to wait for; at the end they are looked at.
   public var udpPorts: [UInt16] = []
+  /// `--ports unix:/path`: Unix stream sockets.
+  public var unixPaths: [[UInt8]] = []
   /// `--stop-signal`; nil is auto.
   public var stopSignal: Signal?
   /// `--drain-on`; nil is TERM, INT and the known server's own stop signal.
@@ -28,8 +30,10 @@ public final class Configuration {
   public var quietChance = QuietChance.standard
   /// `--ignore-peer`: whose connections are no traffic.
   public var ignoredPeers: [PeerRange] = []
-  /// `--busy-max`; nil is the known server's.
+  /// `--busy-max`; nil is the known server's, else what is left of the platform's time.
   public var busyMax: Duration?
+  /// `--undecided-max`: how long a connection is waited for of which it cannot be told whether a request is in progress.
+  public var undecidedMax: Duration = .seconds(3)
   /// `--linger-max`; nil is the platform's.
   public var lingerMax: Duration?
   /// `--grace`; nil is none.
@@ -112,6 +116,9 @@ enum Platform {
   /// `--lame-duck-max` where it is not given: endpoints need time to be taken out of rotation in Kubernetes;
   /// elsewhere nobody is told that a container stops before it is told itself.
   static var lameDuckMax: Duration { isKubernetes ? .seconds(10) : .zero }
+  /// After how long a stop is killed unless somebody chose otherwise: `docker stop`, and a pod's
+  /// terminationGracePeriodSeconds.
+  static var stopLimit: Duration { isKubernetes ? .seconds(30) : .seconds(10) }
   /// `--linger-max` where it is not given: the host's network outlives ebb, and delivers without it.
   static var lingerMax: Duration { NetworkNamespace.isHosts ? .zero : .seconds(5) }
 }

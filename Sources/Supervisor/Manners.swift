@@ -54,12 +54,17 @@ public struct Manners: Sendable {
 }
 
 extension Configuration {
-  /// Before the launch: what ebb does to itself, and what it has to say about it.
-  func prepareItself(_ journal: Journal) throws(Errno) {
-    if let signal = parentDeathSignal { try ProcessControl.setParentDeathSignal(signal) }
+  /// Before the launch: what ebb does to itself, and what it has to say about it. Why it may not begin, where the user
+  /// asked for something that the kernel refuses.
+  func prepareItself(_ journal: Journal) -> Text? {
+    do throws(Errno) {
+      if let signal = parentDeathSignal { try ProcessControl.setParentDeathSignal(signal) }
+    } catch {
+      return "--parent-death-signal: \(error)"
+    }
     // PID 1 is what orphans go to anyway.
     if ProcessID.own.rawValue != 1 {
-      try becomeSubreaper(journal)
+      if let refusal = becomeSubreaper(journal) { return refusal }
       if manners.warnsOfLostOrphans && !ProcessControl.isSubreaper {
         journal.write(
           .problems, "no-reaper",
@@ -67,24 +72,22 @@ extension Configuration {
       }
     }
     if manners.placement == .sessionWithTerminal { Terminal.leave() }
+    return nil
   }
-}
 
-extension Configuration {
-  private func becomeSubreaper(_ journal: Journal) throws(Errno) {
-    if subreaper == .no { return }
+  private func becomeSubreaper(_ journal: Journal) -> Text? {
+    if subreaper == .no { return nil }
     do throws(Errno) {
       try ProcessControl.becomeSubreaper()
     } catch {
-      if subreaper == .demanded {
-        journal.write(.problems, "no-subreaper", "--subreaper: cannot become a subreaper: \(error)")
-        throw error
-      }
+      if subreaper == .demanded { return "cannot become a subreaper: \(error)" }
       subreaper = .no
       journal.write(
         .problems, "no-subreaper",
-        "cannot become a subreaper (\(error)): orphans go to the init above; --no-subreaper says the same and is silent")
+        "cannot become a subreaper (\(error)): orphans go to the init above; --no-subreaper says the same and is silent"
+      )
     }
+    return nil
   }
 }
 

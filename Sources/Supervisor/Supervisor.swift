@@ -47,6 +47,9 @@ public final class Supervisor {
   var beganWith: Signal?
   /// Connections that the last look found busy.
   var lastBusy = 0
+  var lastTraffic: SocketWatch.Traffic?
+  /// When the connections were last looked at in the lame duck.
+  var lastLearning = Duration.zero
   var stopSent: Duration?
   /// From when on the kernel's word that something has died is reason for a look.
   var nextUnaskedLook = Duration.zero
@@ -65,18 +68,26 @@ public final class Supervisor {
     let signalMask = SignalSet.blockAll()
     let ignoresChildSignal = ProcessControl.watchChildren()
     let journal = Journal(format: configuration.logFormat, verbosity: configuration.verbosity)
+    if let refusal = configuration.prepareItself(journal) {
+      return cannotStart(refusal, configuration, journal, nil)
+    }
     do throws(Errno) {
-      try configuration.prepareItself(journal)
       let supervisor = Supervisor(configuration, journal, try Waiter(), signalMask, ignoresChildSignal)
       try supervisor.launch()
       supervisor.loop()
     } catch {
-      var facts = Facts()
-      facts.add("exit", 125)
-      facts.add("errno", error.rawValue)
-      journal.write(.problems, "failed", "cannot start \(configuration.program): \(error)", facts)
-      return 125
+      return cannotStart("\(error)", configuration, journal, error)
     }
+  }
+
+  private static func cannotStart(
+    _ why: Text, _ configuration: Configuration, _ journal: Journal, _ error: Errno?
+  ) -> UInt8 {
+    var facts = Facts()
+    facts.add("exit", 125)
+    facts.add("errno", number: error.map { Int64($0.rawValue) })
+    journal.write(.problems, "failed", "cannot start \(configuration.program): \(why)", facts)
+    return 125
   }
 
   private init(
@@ -93,7 +104,8 @@ public final class Supervisor {
     service = Service(configuration)
     phaseSince = started
     readiness = Readiness(configuration.readyWhen)
-    sockets = SocketWatch(given: configuration.ports, ignoring: configuration.ignoredPeers)
+    sockets = SocketWatch(
+      given: configuration.ports, unix: configuration.unixPaths, ignoring: configuration.ignoredPeers)
     var plan = Plan()
     plan.grace = configuration.grace
     plan.hasDrainCommand = !configuration.drainCommand.isEmpty

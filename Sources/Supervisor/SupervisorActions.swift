@@ -54,6 +54,7 @@ extension Supervisor {
     case .killAll: killAll()
     case .terminateDescendants: terminateDescendants()
     case .killDescendants: killDescendants()
+    case .sayWaiting: sayWaiting()
     case .finish(let code): finish(code)
     }
   }
@@ -76,9 +77,12 @@ extension Supervisor {
     lifecycle.plan.lameDuck = configuration.lameDuck ?? longest
     lifecycle.plan.quietChance = configuration.lameDuck == nil ? configuration.quietChance : nil
     if history.wantsSample(at: now, spacing: .seconds(1)) { noteTraffic() }
+    lifecycle.plan.limit = configuration.grace ?? Platform.stopLimit
     lifecycle.plan.busyMax =
-      configuration.busyMax ?? (knownServer?.finishesRequests == true ? .seconds(2) : .seconds(5))
+      configuration.busyMax ?? (knownServer?.finishesRequests == true ? .seconds(2) : nil)
     sockets.findPorts()
+    sockets.findUnixSockets()
+    sockets.unixIsOneRequest = knownServer == .phpFPM
     if !sockets.hasNamespaceForItself() { history = TrafficHistory() }
     lifecycle.plan.gap = history.gap
   }
@@ -90,16 +94,18 @@ extension Supervisor {
     if let notices = sockets.notices { try? waiter.add(notices.descriptor, token: Token(.notices).rawValue) }
     if lifecycle.quiet != nil { sockets.beginArrivals(at: now) }
     startDrainCommand()
+    // With no lame duck this look is the one that decides who is waited for: whoever reads the line and then connects is
+    // a newcomer.
+    if lifecycle.isFinishing { beginWaiting() }
+    let traffic = sockets.lookAtTraffic(at: now)
+    lastLearning = now
     guard isHeard(.phases) else { return }
     var text: Text = "draining: "
     if let signal = beganWith { signal.write(to: &text) } else { text.append("ebb drain") }
-    // With no lame duck the look that is told of is the one that decides who is waited for: whoever reads the
-    // line and then connects is a newcomer.
-    if lifecycle.isFinishing { sockets.followBusy() }
-    let traffic = sockets.lookAtTraffic()
     if let traffic {
       text.append("; ", traffic.connections, of: "connection")
-      text.append(", ", traffic.busy, " busy")
+      text.append(", ", traffic.inProgress, " busy")
+      if traffic.undecided > 0 { text.append(", ", traffic.undecided, " undecided") }
       if traffic.notFollowed > 0 {
         text.append(" (for ", traffic.notFollowed, " there is no memory: whoever is busy is waited for)")
       }
@@ -118,7 +124,8 @@ extension Supervisor {
     var facts = Facts()
     facts.add("signal", beganWith)
     facts.add("connections", number: traffic.map { Int64($0.connections) })
-    facts.add("busy", number: traffic.map { Int64($0.busy) })
+    facts.add("busy", number: traffic.map { Int64($0.inProgress) })
+    facts.add("undecided", number: traffic.map { Int64($0.undecided) })
     facts.add("not_followed", number: traffic.map { Int64($0.notFollowed) })
     facts.add("arrivals_per_second", seconds: rate.map { .milliseconds($0.perThousandSeconds) })
     say(.phases, "draining", text, facts)
@@ -156,13 +163,19 @@ extension Supervisor {
     } else if lifecycle.phase == .draining && !lifecycle.isFinishing {
       let arrivals = sockets.lookAtArrivals(
         wantsRequests: lifecycle.quiet?.wantsRequests == true, at: began)
+      // What a connection does in the lame duck tells later what is a request, and what a heartbeat or a stream.
+      if began - lastLearning >= .milliseconds(500) {
+        lastLearning = began
+        _ = sockets.lookAtTraffic(at: began)
+      }
       pace(since: began)
       handle(.look(Look(busy: 0, lingering: 0, arrivals: arrivals)))
     } else {
       sockets.endArrivals()
-      sockets.followBusy()
-      let traffic = sockets.lookAtTraffic()
-      lastBusy = traffic?.busy ?? 0
+      beginWaiting()
+      let traffic = sockets.lookAtTraffic(at: began)
+      lastTraffic = traffic
+      lastBusy = traffic?.waitedFor ?? 0
       pace(since: began)
       sayQuiet()
       handle(.look(Look(busy: lastBusy, lingering: 0)))
@@ -195,6 +208,12 @@ extension Supervisor {
     say(.phases, "quiet", text, facts)
   }
 
+  private func beginWaiting() {
+    let finishes = knownServer?.finishesRequests == true
+    sockets.beginWaiting(
+      at: now, undecidedMax: finishes ? .zero : configuration.undecidedMax, serverFinishes: finishes)
+  }
+
   /// A look may take a tenth of the time between two: with 100,000 sockets it takes longer.
   func pace(since began: Duration) {
     let end = now
@@ -213,7 +232,7 @@ extension Supervisor {
   }
 
   func stop() {
-    sockets.endFollowing()
+    sockets.beginStop(at: now, serverFinishes: knownServer?.finishesRequests == true)
     let signal = stopSignal
     stopSent = now
     var text: Text = "stopping: "

@@ -104,6 +104,7 @@ extension Supervisor {
     // With no stop of ebb's own the time is given: none. Nor is there anything to wait for where there is no socket.
     lifecycle.plan.lingerMax =
       configuration.lingerMax ?? (lifecycle.isAsked || sockets.mayLinger ? Platform.lingerMax : .zero)
+    if lifecycle.isAsked { sockets.beginStop(at: now, serverFinishes: false, hasEnded: stopSent == nil) }
     handle(.ended(code))
   }
 
@@ -167,7 +168,7 @@ extension Supervisor {
   }
 
   private func say(_ death: Death) {
-    var text: Text = "reset: \(death.remote) to \(death.local.port)"
+    var text: Text = "reset: \(death.socket.remote) to \(death.socket.local.port)"
     if death.isMeasured {
       text.append(": ", Int(clamping: death.unread), " bytes unread, ")
       text.append("", Int(clamping: death.unacknowledged), " not acknowledged")
@@ -175,7 +176,7 @@ extension Supervisor {
       text.append(", before it was read")
     }
     var facts = Facts()
-    facts.add("port", death.local.port)
+    facts.add("port", death.socket.local.port)
     facts.add("bytes_unread", number: death.isMeasured ? Int64(clamping: death.unread) : nil)
     facts.add("bytes_unacknowledged", number: death.isMeasured ? Int64(clamping: death.unacknowledged) : nil)
     say(.phases, "reset", text, facts)

@@ -12,6 +12,10 @@ extension Supervisor {
       exitCode = mapped
       return
     }
+    if lifecycle.isAsked {
+      sockets.beginStop(at: now, serverFinishes: knownServer?.finishesRequests == true)
+      sockets.judgeClosing()
+    }
     sockets.awaitNotices()
     while sockets.notices != nil {
       takeNotices()
@@ -20,6 +24,7 @@ extension Supervisor {
     var report = Report(exitCode: mapped)
     if let began = lifecycle.drainBegan { report.duration = now - began }
     report.losses = sockets.losses
+    report.busyMaxEnded = lastBusy > 0
     report.blindness = sockets.blindness
     // With lingering off nothing was looked at.
     report.left = lastLinger ?? sockets.lookAtLeftovers()
@@ -41,6 +46,12 @@ extension Supervisor {
     var ends: [Report.PortEnd] = []
     for port in sockets.ports.ports {
       ends.append(Report.PortEnd(port: port, state: portEnd(port, listening)))
+    }
+    sockets.unix.look(at: now, isOneRequest: true)
+    for listener in sockets.unix.listeners {
+      ends.append(
+        Report.PortEnd(port: 0, path: listener.path, state: listener.isListening ? .listening : .notListening)
+      )
     }
     for port in configuration.udpPorts {
       ends.append(

@@ -5,7 +5,7 @@ import Supervisor
 enum DrainCommand {
   /// Its options, in the order of its help.
   enum Option: Int, CaseIterable {
-    case timeout, ports, lameDuck, lameDuckMax, quietChance, ignorePeer, busyMax, control, quiet
+    case timeout, ports, lameDuck, lameDuckMax, quietChance, ignorePeer, busyMax, undecidedMax, control, quiet
   }
 
   static var table: OptionTable {
@@ -24,7 +24,8 @@ enum DrainCommand {
           --lame-duck-max D           then: the most that auto may take (10s in Kubernetes, else 0s)
           --quiet-chance P            then: how often auto may take the traffic for gone while it is not (0.001)
           --ignore-peer ADDR[/BITS]   then: connections from there are no traffic; repeatable
-          --busy-max D                then: how long to wait for busy connections (5s)
+          --busy-max D                then: how long to wait for requests in progress (what the platform's time leaves)
+          --undecided-max D           and for a connection of which it cannot be told (3s)
           --control @name|/path       where the supervisor is asked (a name made from the mount namespace)
           --quiet                     print nothing but errors
 
@@ -43,12 +44,13 @@ enum DrainCommand {
       case .timeout: timeout = try options.duration()
       case .ports:
         // EBB_PORTS is the supervisor's too, and may name UDP ports: they have no connections to wait for.
-        alone.ports = try options.ports("ports with commas between them, like 8080,8443").tcp
+        alone.ports = try options.servicePorts("ports with commas between them, like 8080,8443").tcp
       case .lameDuck: alone.lameDuck = try options.durationOrAuto()
       case .lameDuckMax: alone.lameDuckMax = try options.duration()
       case .quietChance: alone.quietChance = try options.chance()
       case .ignorePeer: try options.add(to: &alone.ignoredPeers)
       case .busyMax: alone.busyMax = try options.duration()
+      case .undecidedMax: alone.undecidedMax = try options.duration()
       case .control: address = try options.control()
       case .quiet: isQuiet = true
       }

@@ -49,13 +49,15 @@ enum Help {
   private static var signals: StaticString {
     """
     What a known server is sent to stop (--stop-signal auto). Any other gets the signal that began the stop.
+    Requests in progress are waited for before: 2 s where the server finishes them itself, else for as long as the
+    platform's time allows (--busy-max).
 
       nginx         SIGQUIT   QUIT finishes the requests in progress; TERM cuts them
       Apache httpd  SIGWINCH  WINCH finishes the requests in progress; TERM cuts them
       HAProxy       SIGUSR1   USR1 finishes the connections in progress; TERM cuts them
       php-fpm       SIGQUIT   QUIT finishes requests within process_control_timeout, which is 0 by default: ebb waits for them first
       lighttpd      SIGINT    INT finishes the requests in progress; TERM cuts them
-      PostgreSQL    SIGINT    INT ends every session and shuts down cleanly; TERM waits for each session to leave
+      PostgreSQL    SIGINT    INT aborts statements and shuts down cleanly, so ebb waits for them first; TERM waits for each session to leave
       uWSGI         SIGQUIT   QUIT ends it at once, so ebb waits for requests first; TERM reloads it
       unicorn       SIGQUIT   QUIT finishes the requests in progress; TERM cuts them
       gunicorn      SIGTERM   TERM finishes the requests in progress; QUIT cuts them
@@ -63,7 +65,7 @@ enum Help {
       puma          SIGTERM   TERM finishes the requests in progress
       Caddy         SIGTERM   TERM finishes the requests in progress, within its grace_period
       Redis         SIGTERM   TERM saves, where that is configured, and ends
-      MariaDB       SIGTERM   TERM ends every session and shuts down cleanly
+      MariaDB       SIGTERM   TERM aborts statements and shuts down cleanly, so ebb waits for them first
 
     """
   }

@@ -4,14 +4,15 @@ import Supervisor
 /// The options of `ebb run`, in the order of its help.
 enum RunOptions: Int, CaseIterable {
   case ports, readyWhen, readyWhileDraining, stopSignal, drainOn, rewrite, group, single
-  case lameDuck, lameDuckMax, quietChance, ignorePeer, busyMax, lingerMax, grace, onDrain
+  case lameDuck, lameDuckMax, quietChance, ignorePeer, busyMax, undecidedMax, lingerMax, grace, onDrain
   case mapExit, parentDeathSignal, subreaper, noSubreaper, warnOnReap
   case http, httpDrain, httpDrainAddress, control, log, verbose, quiet, terminationLog
 
   static var table: OptionTable {
     OptionTable(
       command: "run", words: .behind,
-      opposites: OptionPlaces(RunOptions.group) | OptionPlaces(RunOptions.verbose) | OptionPlaces(RunOptions.subreaper),
+      opposites: OptionPlaces(RunOptions.group) | OptionPlaces(RunOptions.verbose)
+        | OptionPlaces(RunOptions.subreaper),
       help: """
         ebb [run] [options] [--] command [arg...]
 
@@ -21,7 +22,7 @@ enum RunOptions: Int, CaseIterable {
         Every option is a variable too: --lame-duck is EBB_LAME_DUCK. The command line wins.
         D is a time: 250ms, 10s, 2m. SIG is a signal: TERM, SIGTERM, 15, RTMIN+3.
 
-          --ports P[/udp],...         the service's ports (else: found)
+          --ports P[/udp],...         the service's ports, and Unix sockets as unix:/path (else: found)
           --ready-when PROBE          listen, tcp:P, http:P/path, unix:/path, exec:CMD or notify; repeatable, all must hold (listen)
           --ready-while-draining auto|yes|no
                                       whether "ebb ready" says yes in a drain (auto: yes in Kubernetes, else no)
@@ -34,7 +35,9 @@ enum RunOptions: Int, CaseIterable {
           --lame-duck-max D           the most that auto may take (10s in Kubernetes, else 0s)
           --quiet-chance P            how often auto may take the traffic for gone while it is not (0.001)
           --ignore-peer ADDR[/BITS]   connections from there are no traffic: a platform's probes; repeatable
-          --busy-max D                how long busy connections may hold off the stop signal (5s; 2s for a known server)
+          --busy-max D                how long requests in progress may hold off the stop signal (what the platform's time
+                                      leaves; 2s for a known server that finishes them itself)
+          --undecided-max D           how long a connection may of which it cannot be told (3s)
           --linger-max D              how long to wait for peers to acknowledge the last bytes (5s; 0 on the host's network)
           --grace D                   the whole stop; what is left is killed just before its end (none)
           --on-drain CMD              run this command as the drain begins; the stop signal waits for it like for a connection
@@ -79,8 +82,12 @@ enum RunOptions: Int, CaseIterable {
   func apply(_ options: Options, to configuration: inout Configuration) throws(UsageError) {
     switch self {
     case .ports:
-      (configuration.ports, configuration.udpPorts) = try options.ports(
-        "ports from 1 to 65535 with commas between them, like 8080,53/udp (64 at most)")
+      let ports = try options.servicePorts(
+        "ports from 1 to 65535 and Unix sockets with commas between them, like 8080,53/udp,unix:/run/php/fpm.sock (64 at most)"
+      )
+      configuration.ports = ports.tcp
+      configuration.udpPorts = ports.udp
+      configuration.unixPaths = ports.unix
     case .readyWhen:
       guard let probe = Probe(options.value.bytes) else {
         throw options.wrong("listen, tcp:8080, http:8080/health, unix:/run/s.sock, exec:CMD or notify")
@@ -114,6 +121,7 @@ enum RunOptions: Int, CaseIterable {
     case .quietChance: configuration.quietChance = try options.chance()
     case .ignorePeer: try options.add(to: &configuration.ignoredPeers)
     case .busyMax: configuration.busyMax = try options.duration()
+    case .undecidedMax: configuration.undecidedMax = try options.duration()
     case .lingerMax: configuration.lingerMax = try options.duration()
     case .grace:
       let grace = try options.duration()

@@ -8,11 +8,32 @@ import Supervisor
 enum Values {
   /// "8080,8443,53/udp": each from 1 to 65535, 64 of either kind at most.
   static func ports(_ text: CString) -> (tcp: [UInt16], udp: [UInt16])? {
+    guard let ports = servicePorts(text), ports.unix.isEmpty else { return nil }
+    return (ports.tcp, ports.udp)
+  }
+
+  /// The same, and Unix sockets among them: "8080,unix:/run/php/fpm.sock,unix:@name".
+  static func servicePorts(_ text: CString) -> ServicePortList? {
     var tcp: [UInt16] = []
     var udp: [UInt16] = []
+    var unix: [[UInt8]] = []
     var items = Items(text)
     repeat {
-      guard let number = Values.number(items.next(",/"), atMost: 65535), number > 0 else { return nil }
+      let first = items.next(",/")
+      if let name = first.value(of: "unix:") {
+        var path = name
+        if items.end == UInt8(ascii: "/") {
+          path.append(items.end)
+          path += items.next(",")
+        }
+        // sun_path, unix(7).
+        guard path.count > 1, path.count <= 107, path.hasPrefix("/") || path.hasPrefix("@") else {
+          return nil
+        }
+        unix.append(path)
+        continue
+      }
+      guard let number = Values.number(first, atMost: 65535), number > 0 else { return nil }
       let port = UInt16(truncatingIfNeeded: number)
       let kind = items.end == UInt8(ascii: "/") ? items.next(",") : CString("tcp").bytes
       if kind == "tcp" {
@@ -23,7 +44,8 @@ enum Values {
         return nil
       }
     } while items.end != 0
-    return tcp.count <= 64 && udp.count <= 64 ? (tcp, udp) : nil
+    return tcp.count <= 64 && udp.count <= 64 && unix.count <= 16
+      ? ServicePortList(tcp: tcp, udp: udp, unix: unix) : nil
   }
 
   /// Adds a port, once.
@@ -109,8 +131,21 @@ enum Values {
   }
 }
 
+/// What `--ports` names: each kind in the order in which it was written.
+struct ServicePortList {
+  var tcp: [UInt16]
+  var udp: [UInt16]
+  var unix: [[UInt8]]
+}
+
 /// Values that more than one command takes.
 extension Options {
+  /// "8080,53/udp,unix:/run/php/fpm.sock".
+  func servicePorts(_ expected: StaticString) throws(UsageError) -> ServicePortList {
+    guard let ports = Values.servicePorts(value) else { throw wrong(expected) }
+    return ports
+  }
+
   /// "250ms", "10s", "2m".
   func duration() throws(UsageError) -> Duration {
     guard let duration = Duration(written: value.bytes) else {

@@ -11,6 +11,8 @@ final class Connection {
     case reading
     /// An answer takes its time, or a stream the time between two pieces.
     case pausing(until: Duration)
+    /// The client is told to go on with its body.
+    case continuing
     /// Bytes are on their way into the kernel.
     case sending
     /// Our FIN is sent; what the client still sends is thrown away, so that no RST destroys the answer.
@@ -52,8 +54,10 @@ final class Connection {
 
   private var state = State.reading
   private var input: [UInt8] = []
-  /// How many bytes of a request's body are still to be thrown away.
-  private var unwanted: UInt64 = 0
+  /// The request whose body is being read.
+  private var request: Request?
+  /// How many bytes of that are still to come, and to be thrown away.
+  private var bodyLeft: UInt64 = 0
   private var output = Output()
   private var plan: Plan?
   private var isHeadWritten = false
@@ -106,6 +110,9 @@ final class Connection {
         case .refusal(let refusal):
           closesAfterAnswer = true
           begin(Plan(refusal), circumstances.now)
+        case .toContinue:
+          output.append("HTTP/1.1 100 Continue\r\n\r\n")
+          state = .continuing
         case .needsMore:
           if readsLeft == 0 { return .wait(readable: true, writable: false, until: nil) }
           readsLeft -= 1
@@ -120,13 +127,13 @@ final class Connection {
         if circumstances.now < moment { return .wait(readable: false, writable: false, until: moment) }
         writeNext(circumstances)
 
+      case .continuing:
+        guard let isSent = send(scratch) else { return .close }
+        if !isSent { return .wait(readable: false, writable: true, until: nil) }
+        state = .reading
+
       case .sending:
-        let isSent: Bool
-        do throws(Errno) {
-          isSent = try output.send(to: socket, through: scratch, most: 1 << 20)
-        } catch {
-          return .close
-        }
+        guard let isSent = send(scratch) else { return .close }
         if !isSent { return .wait(readable: false, writable: true, until: nil) }
         if let next = afterSending(circumstances, scratch) { return next }
 
@@ -180,16 +187,12 @@ final class Connection {
   private enum Taken {
     case plan(Plan)
     case refusal(Refusal)
+    case toContinue
     case needsMore
   }
 
   private func takeRequest() -> Taken {
-    if unwanted > 0 {
-      let count = min(unwanted, UInt64(input.count))
-      input.removeFirst(Int(count))
-      unwanted -= count
-      if unwanted > 0 { return .needsMore }
-    }
+    if let request { return takeBody(of: request) }
     if input.isEmpty { return .needsMore }
     do throws(Refusal) {
       switch try Request.parse(input) {
@@ -197,19 +200,32 @@ final class Connection {
       case .complete(let request, let length):
         input.removeFirst(length)
         requests += 1
-        unwanted = request.bodyLength
+        self.request = request
+        bodyLeft = request.bodyLength
         isHead = request.method == .head
         isOld = request.isOld
         closesAfterAnswer = !request.keepsAlive
-        do throws(Refusal) {
-          return .plan(try Plan(request))
-        } catch {
-          // The request was well framed: the connection can stay.
-          return .plan(Plan(error))
-        }
+        // Whose body has begun to come does not wait for our word, RFC 9110 10.1.1.
+        if request.expectsContinue && bodyLeft > 0 && input.isEmpty { return .toContinue }
+        return takeBody(of: request)
       }
     } catch {
       return .refusal(error)
+    }
+  }
+
+  /// Throws away what has come of a body; with its last byte the request is complete.
+  private func takeBody(of request: Request) -> Taken {
+    let count = min(bodyLeft, UInt64(input.count))
+    input.removeFirst(Int(count))
+    bodyLeft -= count
+    if bodyLeft > 0 { return .needsMore }
+    self.request = nil
+    do throws(Refusal) {
+      return .plan(try Plan(request))
+    } catch {
+      // The request was well framed: the connection can stay.
+      return .plan(Plan(error))
     }
   }
 
@@ -227,6 +243,11 @@ final class Connection {
     }
   }
 
+  /// Whether all is sent; nil where the client is gone.
+  private func send(_ scratch: UnsafeMutableRawBufferPointer) -> Bool? {
+    try? output.send(to: socket, through: scratch, most: 1 << 20)
+  }
+
   private func discard(_ scratch: UnsafeMutableRawBufferPointer) -> Bool? {
     do throws(Errno) {
       return try socket.receive(into: scratch) > 0
@@ -236,13 +257,14 @@ final class Connection {
   }
 
   private func waitForRequest(_ circumstances: Circumstances) -> Next {
-    if let lastCall = circumstances.lastCallUntil {
-      // A connection that is kept open and idle is not work. One that has just come is about to ask.
-      let isIdle = requests > 0 && input.isEmpty && unwanted == 0
-      if isIdle || circumstances.now >= lastCall { return .close }
-      return .wait(readable: true, writable: false, until: lastCall)
+    // Whose body is still to come has asked: that is waited for, in a stop too.
+    guard let lastCall = circumstances.lastCallUntil, request == nil else {
+      return .wait(readable: true, writable: false, until: nil)
     }
-    return .wait(readable: true, writable: false, until: nil)
+    // A connection that is kept open and idle is not work. One that has just come is about to ask.
+    let isIdle = requests > 0 && input.isEmpty
+    if isIdle || circumstances.now >= lastCall { return .close }
+    return .wait(readable: true, writable: false, until: lastCall)
   }
 
   // MARK: Answers
@@ -329,7 +351,7 @@ final class Connection {
       state = .forgotten
     } else if !closesAfterAnswer {
       state = .reading
-    } else if unwanted == 0 && discard(scratch) != true {
+    } else if discard(scratch) != true {
       // Nothing unread: a plain close sends a FIN.
       return plan.after.map { .perform($0) } ?? .close
     } else {
@@ -364,7 +386,7 @@ final class Connection {
     case .chunked: text.append("Transfer-Encoding: chunked\r\nBody-Pattern: tide\r\n")
     case .untilClose: text.append("Body-Pattern: tide\r\n")
     }
-    if status == .methodNotAllowed { text.append("Allow: GET, HEAD\r\n") }
+    if status == .methodNotAllowed { text.append("Allow: GET, HEAD, POST\r\n") }
     if closesAfterAnswer {
       text.append("Connection: close\r\n")
     } else if isOld {

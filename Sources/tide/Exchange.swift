@@ -5,7 +5,10 @@ import Linux
 final class Exchange {
   private enum Phase {
     case connecting
-    case sending(from: Int)
+    /// As much of that write has gone.
+    case sending(write: Int, from: Int)
+    /// The body is held back until the service asks for it, or that takes too long.
+    case expecting(until: Duration)
     case receiving
     /// The answer is complete, and the service is expected to close.
     case holding
@@ -31,6 +34,8 @@ final class Exchange {
 
   /// How often a slow reader reads.
   private static var readsPerSecond: Int { 10 }
+  /// How long a 100 Continue is waited for: as curl(1) does.
+  private static var longestExpectation: Duration { .seconds(1) }
 
   let socket: Socket
   /// The request's number, from 1.
@@ -45,10 +50,14 @@ final class Exchange {
   var deadline: Duration?
   /// Whether it asked to be told when the socket can be read or written.
   var waitsForSocket = true
+  /// Until when the connection is left alone between two requests of a closed loop.
+  private(set) var restsUntil: Duration?
 
   private let options: LoadOptions
-  private let request: [UInt8]
+  private let request: OutgoingRequest
   private var phase: Phase
+  /// An answer can come before the request has gone.
+  private var isSent = false
   private var parser: ResponseParser
   private var received = 0
   /// When a slow reader may read on, once its allowance is used up; nil for one that reads at will.
@@ -57,8 +66,8 @@ final class Exchange {
   private var failure: Errno?
 
   init(
-    _ socket: Socket, _ attempt: Socket.Attempt, _ options: LoadOptions, request: [UInt8], number: Int,
-    began: Duration
+    _ socket: Socket, _ attempt: Socket.Attempt, _ options: LoadOptions, request: OutgoingRequest,
+    number: Int, began: Duration
   ) {
     self.socket = socket
     self.options = options
@@ -66,7 +75,7 @@ final class Exchange {
     self.number = number
     self.began = began
     switch attempt {
-    case .connected: phase = .sending(from: 0)
+    case .connected: phase = .sending(write: 0, from: 0)
     case .underWay: phase = .connecting
     }
     parser = ResponseParser(verifies: options.verifies)
@@ -77,7 +86,7 @@ final class Exchange {
   var bodyBytes: UInt64 { parser.bodyBytes }
 
   /// Whether the next request can go over the same connection, once this one is answered.
-  var canBeKept: Bool { parser.isComplete && parser.keepsConnection }
+  var canBeKept: Bool { isSent && parser.isComplete && parser.keepsConnection }
 
   var isIdle: Bool {
     if case .idle = phase { return true }
@@ -85,14 +94,19 @@ final class Exchange {
   }
 
   /// Keeps the connection for later.
-  func rest() { phase = .idle }
+  func rest(until moment: Duration? = nil) {
+    phase = .idle
+    restsUntil = moment
+  }
 
   /// Uses the connection again.
   func begin(number: Int, at moment: Duration) {
     self.number = number
     isReused = true
     began = moment
-    phase = .sending(from: 0)
+    restsUntil = nil
+    phase = .sending(write: 0, from: 0)
+    isSent = false
     parser = ResponseParser(verifies: options.verifies)
     received = 0
     answered = nil
@@ -117,19 +131,37 @@ final class Exchange {
       switch phase {
       case .connecting:
         if let error = socket.failure { return .done(Exchange.outcome(of: error, "connecting")) }
-        phase = .sending(from: 0)
+        phase = .sending(write: 0, from: 0)
 
-      case .sending(let sent):
+      case .sending(let write, let sent):
         do throws(Errno) {
-          let count = try request.withUnsafeBufferPointer { (buffer) throws(Errno) -> Int in
+          let bytes = request.writes[write]
+          let count = try bytes.withUnsafeBufferPointer { (buffer) throws(Errno) -> Int in
             try socket.send(UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: buffer.dropFirst(sent))))
           }
-          phase = sent + count < request.count ? .sending(from: sent + count) : .receiving
+          if sent + count < bytes.count {
+            phase = .sending(write: write, from: sent + count)
+          } else {
+            afterWrite(write, now)
+          }
         } catch {
           if error == .wouldBlock { return .wait(readable: false, writable: true, until: nil) }
           // The service may have answered before it closed: the reads tell.
           failure = error
           phase = .receiving
+        }
+
+      case .expecting(let moment):
+        if parser.isToContinue || now >= moment {
+          phase = .sending(write: 1, from: 0)
+        } else {
+          if readsLeft == 0 { return .wait(readable: true, writable: false, until: moment) }
+          readsLeft -= 1
+          switch receive(now, scratch, isPaced: false) {
+          case .some(.wait): return .wait(readable: true, writable: false, until: moment)
+          case .some(let next): return next
+          case nil: break
+          }
         }
 
       case .receiving:
@@ -140,7 +172,7 @@ final class Exchange {
         }
         if readsLeft == 0 { return .wait(readable: true, writable: false, until: nil) }
         readsLeft -= 1
-        if let next = receive(now, scratch) { return next }
+        if let next = receive(now, scratch, isPaced: nextRead != nil) { return next }
 
       case .holding:
         switch discard(scratch) {
@@ -155,10 +187,25 @@ final class Exchange {
     }
   }
 
+  /// One of the writes has gone: to the next step.
+  private func afterWrite(_ write: Int, _ now: Duration) {
+    if write + 1 < request.writes.count {
+      if case .expect = request.shape {
+        phase = .expecting(until: now + Exchange.longestExpectation)
+      } else {
+        phase = .sending(write: write + 1, from: 0)
+      }
+      return
+    }
+    if case .halfClose = request.shape { socket.shutdownWriting() }
+    isSent = true
+    phase = .receiving
+  }
+
   /// Reads once; nil when there may be more to do at once.
-  private func receive(_ now: Duration, _ scratch: UnsafeMutableRawBufferPointer) -> Next? {
+  private func receive(_ now: Duration, _ scratch: UnsafeMutableRawBufferPointer, isPaced: Bool) -> Next? {
     var room = scratch.count
-    if nextRead != nil { room = min(room, allowance) }
+    if isPaced { room = min(room, allowance) }
     if let limit = options.resetAfter {
       if received >= limit { return .done(.cut) }
       room = min(room, limit - received)
@@ -167,7 +214,7 @@ final class Exchange {
       let count = try socket.receive(into: UnsafeMutableRawBufferPointer(rebasing: scratch[..<room]))
       if count == 0 { return .done(endOfConnection()) }
       received += count
-      if nextRead != nil { allowance -= count }
+      if isPaced { allowance -= count }
       do throws(ResponseParser.Fault) {
         try parser.take(UnsafeRawBufferPointer(rebasing: scratch[..<count]))
       } catch {
@@ -191,7 +238,7 @@ final class Exchange {
   private func endOfConnection() -> Outcome {
     if parser.end() { return .answered }
     if let failure { return Exchange.outcome(of: failure, "after \(received) bytes") }
-    if received == 0 { return .failed(.unanswered, "closed without an answer") }
+    if !parser.hasBegun { return .failed(.unanswered, "closed without an answer") }
     return .failed(.short, "ended after \(received) bytes")
   }
 

@@ -35,12 +35,20 @@ let help: StaticString = """
     /orphans?n=5&ms=1000 makes orphans that sleep
     /children?n=1&ignore-term=1   makes children that hold the listening socket
     ms=… delays any other answer, n=… sizes those of /slow, /leak and /exit.
+    A POST's body is read before the answer; Expect: 100-continue is answered with 100.
 
   load
     --rate R             so many requests a second, answered or not (an open loop); --poisson --seed N
     --bursts ON/OFF      the same number, all of it in the first part of each cycle (200ms/800ms)
     --connections N      each sends its next request when the last is answered (a closed loop; 1)
     --keep-alive N       keep up to N connections, instead of a new one for each request
+    --closed-loop        each of those asks again at once when it has its answer; one that fails is replaced
+    --think D            a closed loop: so long after the answer;  --pause D: so long after a failure (10ms)
+    --ramp D             a closed loop: its connections begin within this time, each at a moment of its own
+    --shape plain | two-writes | expect | half-close
+                         how a request is sent: two-writes: POST, first its head, then its body; expect: POST, its
+                         body once the service says 100 (or after 1s); half-close: our FIN follows the request
+    --body N             POST so many bytes (with two-writes and expect 1000, else GET)
     --duration D         how long to send (10s);  --requests N: how many
     --path P  --timeout D (10s)
     --read-rate N        read at most N bytes a second, through a small window

@@ -11,7 +11,7 @@ final class LoadClient {
   private let clock: Token
   private let nextOfOpenLoop: Token
   private let nextOfClosedLoop: Token
-  private let request: [UInt8]
+  private let request: OutgoingRequest
   private let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 * 1024, alignment: 16)
   private var arrivals: Arrivals?
 
@@ -31,8 +31,6 @@ final class LoadClient {
   /// Counted apart from those that were sent: a refused one may be taken back.
   private var scheduled = 0
 
-  /// How long a closed loop rests after a failure: a service that is gone is not asked without end.
-  private static var pause: Duration { .milliseconds(10) }
   /// How often requests that take too long are looked for.
   private static var sweepInterval: Duration { .milliseconds(50) }
 
@@ -47,13 +45,7 @@ final class LoadClient {
     nextOfOpenLoop = Token(source: source + 1, index: 1)
     nextOfClosedLoop = Token(source: source + 1, index: 2)
     exchanges = Table(source: source)
-    var head: Text = "GET "
-    for byte in options.path { head.append(byte: byte) }
-    head.append(" HTTP/1.1\r\nHost: tide\r\n")
-    // Who wants one answer says so; a held connection is to be closed by the service when it likes.
-    if options.keptConnections == nil && !options.holds { head.append("Connection: close\r\n") }
-    head.append("\r\n")
-    request = head.bytes
+    request = OutgoingRequest(options)
     began = loop.now
     next = loop.now
     if case .open(let rate, let isPoisson, let bursts) = options.arrival {
@@ -68,8 +60,16 @@ final class LoadClient {
     loop.wake(clock, at: loop.now + LoadClient.sweepInterval)
     switch options.arrival {
     case .open: sendDue()
-    case .closed(let connections):
-      for _ in 0..<connections { sendAnother() }
+    case .closed(let connections, _, let ramp):
+      var random = RandomNumbers(seed: options.seed)
+      for _ in 0..<connections {
+        if ramp > .zero {
+          let moment = Duration.nanoseconds(Int64(Double(ramp.inNanoseconds) * random.unit()))
+          loop.wake(nextOfClosedLoop, at: loop.now + moment)
+        } else {
+          sendAnother()
+        }
+      }
     }
   }
 
@@ -106,7 +106,7 @@ final class LoadClient {
         sendAnother()
       } else if let exchange = exchanges[token], exchange.deadline == moment {
         exchange.deadline = nil
-        advance(token)
+        if exchange.restsUntil == moment { askAgain(token, exchange) } else { advance(token) }
       }
     case .signal: break
     }
@@ -130,21 +130,38 @@ final class LoadClient {
     if mayGoOn { loop.wake(nextOfOpenLoop, at: next) } else { isSending = false }
   }
 
-  /// Sends the next request of a closed loop.
+  /// Sends the next request of a closed loop, over a connection of its own.
   private func sendAnother() {
     if mayGoOn { send(at: loop.now) } else { isSending = false }
+  }
+
+  /// The same over a connection that is kept.
+  private func askAgain(_ token: Token, _ exchange: Exchange) {
+    guard mayGoOn else {
+      isSending = false
+      return exchange.rest()
+    }
+    idle.removeAll { $0 == token }
+    scheduled += 1
+    record.sent(at: loop.now)
+    use(token, exchange, at: loop.now)
+  }
+
+  /// Sends a request over a connection that is kept: when the loop comes round, since answers that come at once
+  /// must not lead ever deeper from here.
+  private func use(_ token: Token, _ exchange: Exchange, at moment: Duration) {
+    exchange.begin(number: scheduled, at: moment)
+    loop.change(exchange.socket.descriptor, token, readable: false, writable: true)
+    exchange.waitsForSocket = true
   }
 
   private func send(at moment: Duration) {
     scheduled += 1
     record.sent(at: loop.now)
-    guard let kept = options.keptConnections else { return connect(at: moment) }
+    guard case .open = options.arrival, let kept = options.keptConnections else { return connect(at: moment) }
     while let token = idle.popLast() {
       guard let exchange = exchanges[token] else { continue }
-      exchange.begin(number: scheduled, at: moment)
-      // Sent when the loop comes round: answers that come at once must not lead ever deeper from here.
-      loop.change(exchange.socket.descriptor, token, readable: false, writable: true)
-      return
+      return use(token, exchange, at: moment)
     }
     if exchanges.count < kept { return connect(at: moment) }
     record.takeBack()
@@ -167,7 +184,7 @@ final class LoadClient {
       }
     } catch {
       count(Exchange.outcome(of: error, "connecting"), number: scheduled, began: moment)
-      if case .closed = options.arrival { loop.wake(nextOfClosedLoop, at: loop.now + LoadClient.pause) }
+      if case .closed = options.arrival { loop.wake(nextOfClosedLoop, at: loop.now + options.pause) }
     }
   }
 
@@ -186,6 +203,8 @@ final class LoadClient {
     case .closed:
       idle.removeAll { $0 == token }
       drop(token, exchange)
+      // Its client asks over a new one.
+      if let moment = exchange.restsUntil { loop.wake(nextOfClosedLoop, at: moment) }
     case .done(let outcome): finish(token, exchange, outcome)
     }
   }
@@ -197,10 +216,8 @@ final class LoadClient {
       isReused: exchange.isReused)
     let isWanted = isSending || waitingFrom < waiting.count || options.keepsIdle
     if case .answered = outcome, options.keptConnections != nil, exchange.canBeKept, isWanted {
-      exchange.rest()
-      idle.append(token)
-      loop.change(exchange.socket.descriptor, token, readable: true, writable: false)
-      exchange.waitsForSocket = true
+      if case .closed(_, let think, _) = options.arrival { return goOn(token, exchange, after: think) }
+      keep(token, exchange)
     } else if case .cut = outcome {
       exchanges.remove(token)
       record.connections(-1, at: loop.now)
@@ -210,13 +227,32 @@ final class LoadClient {
     }
     switch options.arrival {
     case .open: sendWaiting()
-    case .closed:
-      if case .failed = outcome {
-        loop.wake(nextOfClosedLoop, at: loop.now + LoadClient.pause)
-      } else {
-        sendAnother()
-      }
+    case .closed(_, let think, _):
+      var rest = think
+      if case .failed = outcome { rest = max(rest, options.pause) }
+      if rest > .zero { loop.wake(nextOfClosedLoop, at: loop.now + rest) } else { sendAnother() }
     }
+  }
+
+  /// Keeps a connection for a later request, and sees when the service closes it.
+  private func keep(_ token: Token, _ exchange: Exchange, until moment: Duration? = nil) {
+    exchange.rest(until: moment)
+    idle.append(token)
+    loop.change(exchange.socket.descriptor, token, readable: true, writable: false)
+    exchange.waitsForSocket = true
+  }
+
+  /// A connection of a closed loop has its answer, and asks again.
+  private func goOn(_ token: Token, _ exchange: Exchange, after think: Duration) {
+    guard mayGoOn else {
+      isSending = false
+      return keep(token, exchange)
+    }
+    if think == .zero { return askAgain(token, exchange) }
+    let moment = loop.now + think
+    keep(token, exchange, until: moment)
+    exchange.deadline = moment
+    loop.wake(token, at: moment)
   }
 
   private func drop(_ token: Token, _ exchange: Exchange) {

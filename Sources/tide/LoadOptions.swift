@@ -6,15 +6,21 @@ struct LoadOptions {
   enum Arrival {
     /// So many a second, whether or not those before are answered (an open loop): what independent users do.
     case open(rate: Double, isPoisson: Bool, bursts: Arrivals.Bursts?)
-    /// Each as soon as the one before is answered, on so many connections at once (a closed loop).
-    case closed(connections: Int)
+    /// Each when the one before is answered, at once or after a time to think, on so many connections (a closed
+    /// loop), which begin within the ramp.
+    case closed(connections: Int, think: Duration = .zero, ramp: Duration = .zero)
   }
 
   var target: SocketAddress
   var path: [UInt8] = [UInt8(ascii: "/")]
   var arrival = Arrival.closed(connections: 1)
+  var shape = Shape.plain
+  /// How many bytes of body go with each request; nil: it is a GET.
+  var bodySize: Int?
   /// The most connections that are kept and used again; nil: a new one for each request.
   var keptConnections: Int?
+  /// How long a closed loop rests after a failure: a service that is gone is not asked without end.
+  var pause: Duration = .milliseconds(10)
   var seed: UInt64 = 1
   /// For how long new requests are sent; nil: until ``requests`` of them are.
   var duration: Duration?
@@ -57,6 +63,9 @@ struct LoadOptions {
     var isPoisson = false
     var bursts: Arrivals.Bursts?
     var timeout: Duration?
+    var isClosedLoop = false
+    var think: Duration?
+    var ramp: Duration?
     self.target = .loopback(port: 0)
     while let word = try words.next() {
       if word == "--rate" {
@@ -71,6 +80,18 @@ struct LoadOptions {
         connections = try words.number("a number of connections", 1...100_000)
       } else if word == "--keep-alive" {
         keptConnections = try words.number("a number of connections", 1...100_000)
+      } else if word == "--closed-loop" {
+        isClosedLoop = true
+      } else if word == "--think" {
+        think = try words.duration()
+      } else if word == "--ramp" {
+        ramp = try words.duration()
+      } else if word == "--pause" {
+        pause = try words.duration()
+      } else if word == "--shape" {
+        shape = try LoadOptions.shape(&words)
+      } else if word == "--body" {
+        bodySize = try words.number("a number of bytes", 1...1 << 26)
       } else if word == "--duration" {
         duration = try words.duration()
       } else if word == "--requests" {
@@ -118,6 +139,19 @@ struct LoadOptions {
     }
     guard let target else { throw UsageError(text: "load: expected PORT, ADDR:PORT or [ADDR]:PORT") }
     self.target = target
+    if shape.needsBody && bodySize == nil { bodySize = LoadOptions.usualBody }
+    if case .halfClose = shape, keptConnections != nil {
+      throw UsageError(text: "load: --shape half-close: each is a connection's last request, so no --keep-alive")
+    }
+    if isClosedLoop && (keptConnections == nil || rate != nil || connections != nil) {
+      throw UsageError(text: "load: --closed-loop: expected --keep-alive with it, not --rate or --connections")
+    }
+    if rate != nil && (think != nil || ramp != nil) {
+      throw UsageError(text: "load: --think, --ramp: expected no --rate with it, they are a closed loop's")
+    }
+    if let connections, let kept = keptConnections, connections > kept {
+      throw UsageError(text: "load: --keep-alive: expected as many as --connections, as each keeps its own")
+    }
     if let rate {
       guard connections == nil else {
         throw UsageError(text: "load: expected --rate (open loop) or --connections (closed loop), not both")
@@ -126,7 +160,8 @@ struct LoadOptions {
     } else if isPoisson || bursts != nil || balancers > 1 {
       throw UsageError(text: "load: --poisson, --bursts, --balancers: expected --rate with it")
     } else {
-      arrival = .closed(connections: connections ?? keptConnections ?? 1)
+      arrival = .closed(
+        connections: connections ?? keptConnections ?? 1, think: think ?? .zero, ramp: ramp ?? .zero)
     }
     if balancers > 1 && requests != nil {
       throw UsageError(text: "load: expected --requests or --balancers, not both")
@@ -138,6 +173,18 @@ struct LoadOptions {
     if duration == nil && requests == nil && stops == nil { duration = .seconds(10) }
     // One that holds waits for a stop, which may take its time.
     self.timeout = timeout ?? (holds ? .seconds(60) : .seconds(10))
+  }
+
+  /// The size of a body where one is needed and none is given.
+  private static var usualBody: Int { 1000 }
+
+  private static func shape(_ words: inout Words) throws(UsageError) -> Shape {
+    let expected: StaticString = "plain, two-writes, expect or half-close"
+    let written = try words.value(expected)
+    guard let shape = Shape(written: written) else {
+      throw words.complaint("expected \(expected), not '\(written)'")
+    }
+    return shape
   }
 
   /// "8080" is a port of this machine.

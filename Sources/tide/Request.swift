@@ -33,7 +33,7 @@ struct Refusal: Error {
 /// The head of an HTTP/1 request: bytes in, a value or a refusal out, RFC 9112.
 struct Request {
   enum Method {
-    case get, head, other
+    case get, head, post, other
   }
 
   /// The largest head that is read, in bytes.
@@ -49,8 +49,10 @@ struct Request {
   let keepsAlive: Bool
   /// How many bytes of body follow the head.
   ///
-  /// They are read and thrown away.
+  /// They are read before the answer, and thrown away.
   let bodyLength: UInt64
+  /// Whether the client waits for a word of ours before it sends the body, RFC 9110 10.1.1.
+  let expectsContinue: Bool
 
   /// What came of an attempt.
   enum Attempt {
@@ -104,6 +106,8 @@ struct Request {
     isOld = line.isOld
     keepsAlive = line.isOld ? fields.asksToKeep && !fields.asksToClose : !fields.asksToClose
     bodyLength = fields.bodyLength ?? 0
+    // HTTP/1.0 has no interim answers.
+    expectsContinue = fields.expectsContinue && !line.isOld
   }
 }
 
@@ -174,7 +178,7 @@ private struct RequestLine {
     isOld = version[7] == UInt8(ascii: "0")
 
     let name = Array(words[0])
-    method = name == "GET" ? .get : name == "HEAD" ? .head : .other
+    method = name == "GET" ? .get : name == "HEAD" ? .head : name == "POST" ? .post : .other
     let target = words[1]
     let mark = target.firstIndex(of: UInt8(ascii: "?"))
     path = Array(target[..<(mark ?? target.endIndex)])
@@ -188,6 +192,7 @@ struct Fields {
   private(set) var isChunked = false
   private(set) var asksToClose = false
   private(set) var asksToKeep = false
+  private(set) var expectsContinue = false
   private(set) var hosts = 0
   /// The body is said to be that of ``Pattern``.
   private(set) var isPattern = false
@@ -207,6 +212,8 @@ struct Fields {
       bodyLength = length
     } else if name == "transfer-encoding" {
       isChunked = true
+    } else if name == "expect" {
+      expectsContinue = lowercased(value) == "100-continue"
     } else if name == "host" {
       hosts += 1
     } else if name == "body-pattern" {

@@ -30,6 +30,8 @@ struct ResponseParser {
   private(set) var bodyBytes: UInt64 = 0
   /// Whether the connection can be used for another request, once this answer is complete.
   private(set) var keepsConnection = false
+  /// Whether 100 Continue has come: the service waits for the body.
+  private(set) var isToContinue = false
 
   private var state = State.head
   /// The head so far, or the line so far.
@@ -45,6 +47,12 @@ struct ResponseParser {
   var isComplete: Bool {
     if case .complete = state { return true }
     return false
+  }
+
+  /// Whether a byte of the answer has come: interim ones do not count.
+  var hasBegun: Bool {
+    if case .head = state { return !line.isEmpty }
+    return true
   }
 
   /// Takes in the next bytes.
@@ -96,7 +104,10 @@ struct ResponseParser {
       let status = decimal(first.dropFirst(9).prefix(3))
     else { throw .garbage }
     // 100 Continue and its kin come before the answer.
-    if status < 200 { return }
+    if status < 200 {
+      if status == 100 { isToContinue = true }
+      return
+    }
     let isOld = first[first.startIndex + 7] == UInt8(ascii: "0")
     var fields = Fields()
     for var line in lines.dropFirst() {

@@ -14,11 +14,20 @@ would send it to; the clients send on until the removal. The grid is
   x the service alone; under tini; under dumb-init -r 15:3; under tini with `sleep 10` as its preStop hook;
     under ebb with the defaults that it has in Kubernetes (--lame-duck-max 10s)
 
+and, for 5 and 50 a second, clients that are less tidy, in half as many runs:
+
+    closed loop   a pool whose connections ask again at once when they have their answer, or 0.3 s after a failure
+                  (2 and 15 of them, which is about as many requests a second). Those sent before the removal
+                  count, as for all others: what a pool would have asked later is lost by nature
+    two writes    a keep-alive pool, POST with its head and body in two writes
+
 and, for 50 a second under ebb, new connections that all come in the first 0.2 s of every 2 s, and eight load
 balancers that leave one by one until the removal;
 
 and, for 5 and 50 a second and removal within 0.5 s, ebb with 42 s of traffic and a readiness probe (`ebb ready`)
 every 4 s: from that it knows the rate before the drain.
+
+No row has TLS, which `tide load` does not speak: Tests/Benchmarks/requests.py has that.
 
 Runs go in rounds, so that whatever else the machine does hits all of them, many side by side, since they mostly
 wait: as many as keep the processors below --busy. One in which the client itself was late is made again. Needs root, nginx with its echo module, tini and dumb-init.
@@ -53,10 +62,14 @@ PORT = 8080
 SERVERS = ("nginx", "tide", "python")
 RATES = (0.5, 5, 50, 500)
 REMOVALS = (0, 0.5, 2, 4, 8)
-MODES = ("new", "keep-alive", "bursts", "one by one")
+PLAIN_MODES = ("new", "keep-alive")
+UNTIDY_MODES = ("closed loop", "two writes")
+MODES = (*PLAIN_MODES, "bursts", "one by one", *UNTIDY_MODES)
 WRAPPERS = ("alone", "tini", "dumb-init", "tini + sleep 10", "ebb", "ebb, probed")
 # Connections in the pool: more than twice of what is in progress on average.
 POOL = {0.5: 4, 5: 6, 50: 40, 500: 320}
+# Connections of a closed loop: so many a second, at 0.3 s each.
+CLOSED_LOOP = {5: 2, 50: 15}
 WARM_UP = 3
 # A readiness probe, by which ebb comes to know the rate before the drain.
 PROBED_FOR = 42
@@ -77,7 +90,7 @@ http {
   access_log off;
   client_body_temp_path FOLDER/a; proxy_temp_path FOLDER/b; fastcgi_temp_path FOLDER/c;
   uwsgi_temp_path FOLDER/d; scgi_temp_path FOLDER/e;
-  server { listen 8080 backlog=4096; location / { echo_sleep 0.3; echo done; } }
+  server { listen 8080 backlog=4096; location / { echo_read_request_body; echo_sleep 0.3; echo done; } }
 }
 """
 
@@ -92,6 +105,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", "5")
         self.end_headers()
         self.wfile.write(b"done\\n")
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
     def log_message(self, *words): pass
 http.server.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
 """
@@ -101,6 +117,8 @@ HEADINGS = {
     "keep-alive": "keep-alive",
     "bursts": "bursts of new connections",
     "one by one": "new connections from load balancers that leave one by one",
+    "closed loop": "keep-alive, each connection asks again at once",
+    "two writes": "keep-alive, POST in two writes",
 }
 
 Cell = collections.namedtuple("Cell", "server rate removal mode wrapper")
@@ -108,9 +126,39 @@ Cell = collections.namedtuple("Cell", "server rate removal mode wrapper")
 
 def is_in_grid(cell):
     """Whether what is special about it is measured there."""
-    if cell.mode not in ("new", "keep-alive"):
+    if cell.mode in UNTIDY_MODES:
+        return cell.rate in (5, 50) and cell.wrapper != "ebb, probed"
+    if cell.mode not in PLAIN_MODES:
         return cell.rate == 50 and cell.wrapper == "ebb"
     return cell.wrapper != "ebb, probed" or (cell.rate in (5, 50) and cell.removal <= 0.5)
+
+
+def runs_of(cell, options):
+    runs = options.runs if cell.wrapper.startswith("ebb") else options.other_runs
+    return (runs + 1) // 2 if cell.mode in UNTIDY_MODES else runs
+
+
+def traffic_of(cells):
+    """All that is sent, in an order in which what came later is last: its index is in the seeds."""
+    return sorted({cell[:4] for cell in cells}, key=lambda one: (one[3] in UNTIDY_MODES, str(one)))
+
+
+def arrivals(cell, seed):
+    """The load client's options that say what it sends, and when."""
+    words = ["--seed", str(seed)]
+    if cell.mode == "closed loop":
+        pool = ["--closed-loop", "--keep-alive", str(CLOSED_LOOP[cell.rate])]
+        return words + pool + ["--ramp", "300ms", "--pause", "300ms"]
+    words += ["--rate", str(cell.rate), "--poisson"]
+    if cell.mode in ("keep-alive", "two writes"):
+        words += ["--keep-alive", str(POOL[cell.rate])]
+    if cell.mode == "two writes":
+        words += ["--shape", "two-writes"]
+    if cell.mode == "bursts":
+        words += ["--bursts", "200ms/1800ms"]
+    if cell.mode == "one by one":
+        words += ["--balancers", "8"]
+    return words
 
 
 def service(server, folder, tide):
@@ -194,15 +242,9 @@ def run(cell, seed, options, series=False):
                     time.sleep(0.01)
                 warm_up = PROBED_FOR if cell.wrapper == "ebb, probed" else WARM_UP
                 load = [
-                    options.tide, "load", str(PORT), "--path", "/slow?ms=300", "--rate", str(cell.rate),
-                    "--poisson", "--seed", str(seed), "--stop", str(main.pid), "--stop-after", f"{warm_up}s",
+                    options.tide, "load", str(PORT), "--path", "/slow?ms=300", *arrivals(cell, seed),
+                    "--stop", str(main.pid), "--stop-after", f"{warm_up}s",
                     "--remove-after", f"{cell.removal}s", "--series" if series else "--json"]
-                if cell.mode == "keep-alive":
-                    load += ["--keep-alive", str(POOL[cell.rate])]
-                if cell.mode == "bursts":
-                    load += ["--bursts", "200ms/1800ms"]
-                if cell.mode == "one by one":
-                    load += ["--balancers", "8"]
                 if cell.wrapper == "tini + sleep 10":
                     load += ["--hook", "10s"]
                 loading = subprocess.Popen(
@@ -427,7 +469,7 @@ def markdown(rows):
         "## In short\n\nFailed requests of one stop, on average, and the median time of it, at 50 requests a "
         "second: all servers,\nnew connections and keep-alive together.\n\n")
     heads = ["removal after"] + [f"{one:g} s" for one in REMOVALS]
-    plain = [row for row in rows if row["mode"] in MODES[:2]]
+    plain = [row for row in rows if row["mode"] in PLAIN_MODES]
     text += table(heads, [
         [name] + [per_stop(select(plain, wrapper=name, removal=one, rate=50)) for one in REMOVALS]
         for name in WRAPPERS if select(plain, wrapper=name, rate=50)])
@@ -435,11 +477,18 @@ def markdown(rows):
     text += table(heads, [
         [name] + [figure(select(plain, wrapper=name, removal=one)) for one in REMOVALS] for name in WRAPPERS
         if select(plain, wrapper=name)])
+    text += "\n## What is sent\n\nAll servers, at 50 requests a second.\n\n"
+    text += table(["requests"] + heads, [
+        [HEADINGS[mode], name]
+        + [per_stop(select(rows, wrapper=name, mode=mode, removal=one, rate=50)) for one in REMOVALS]
+        for mode in MODES for name in WRAPPERS if select(rows, wrapper=name, mode=mode, rate=50)])
     for server in SERVERS:
         for mode in MODES:
+            if not select(rows, server=server, mode=mode):
+                continue
             text += f"\n## {server}, {HEADINGS[mode]}\n\n"
             lines = []
-            for rate in RATES if mode in MODES[:2] else RATES[2:3]:
+            for rate in RATES:
                 for name in WRAPPERS:
                     if not select(rows, server=server, mode=mode, rate=rate, wrapper=name):
                         continue
@@ -590,9 +639,11 @@ def main():
     parser.add_argument("--raw", help="a line of JSON a run is added to this file; those that it has are not run")
     parser.add_argument("--picture", action="store_true", help="nothing but the picture")
     parser.add_argument("--again", action="store_true", help="run nothing: sum up what --raw has")
-    parser.add_argument("--runs", type=int, default=20, help="of each cell under ebb")
-    parser.add_argument("--other-runs", type=int, default=3, help="of each other cell")
-    parser.add_argument("--only", default="", help="an expression for cells such as 'python 50 2 new ebb'")
+    parser.add_argument("--runs", type=int, default=20, help="of each cell under ebb (20)")
+    parser.add_argument("--other-runs", type=int, default=3, help="of each other cell (3)")
+    parser.add_argument(
+        "--only", default="",
+        help="an expression for cells such as 'python 50 2 new ebb'; the ways of sending are " + ", ".join(MODES))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--busy", type=float, default=0.7, help="how busy the processors may be (0.7)")
     parser.add_argument("--most", type=int, default=60, help="runs side by side")
@@ -612,12 +663,11 @@ def main():
     wanted = [
         cell for cell in cells
         if re.search(options.only, f"{cell.server} {cell.rate:g} {cell.removal:g} {cell.mode} {cell.wrapper}")]
-    traffic = sorted({cell[:4] for cell in cells}, key=str)
+    traffic = traffic_of(cells)
     rng = random.Random(options.seed)
     jobs = []
     for number in range(max(options.runs, options.other_runs)):
-        round_ = [
-            cell for cell in wanted if number < (options.runs if cell.wrapper.startswith("ebb") else options.other_runs)]
+        round_ = [cell for cell in wanted if number < runs_of(cell, options)]
         rng.shuffle(round_)
         # The same arrivals for every wrapper.
         jobs += [(cell, 1000 * (options.seed * 1000 + traffic.index(cell[:4])) + number) for cell in round_]

@@ -117,6 +117,8 @@ def run(jobs, options):
         services.prepare(options.made)
         for one, result, broken in stage.run_all(
                 jobs, lambda one, place: one.play(one, place, options), folder, options.side):
+            if options.untimed and result:
+                result["faults"] = [each for each in result["faults"] if not each.startswith("the stop took")]
             show(one, result, broken)
             fields = one.cell._asdict() if hasattr(one, "cell") else {}
             line = {"part": one.part, "name": one.name, **fields, "broken": broken, **(result or {})}
@@ -143,6 +145,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--side", type=int, default=8, help="stops side by side")
     parser.add_argument("--list", action="store_true", help="run nothing: show what would be run")
+    parser.add_argument("--untimed", action="store_true", help="judge no time: for a machine that has other work")
     parser.add_argument("--control", action="store_true",
                         help="stop 10 s later, when all requests are answered: nothing may fail")
     for part in PARTS:

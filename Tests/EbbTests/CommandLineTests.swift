@@ -18,6 +18,7 @@ private func sample(_ option: RunOptions) -> String {
   case .quietChance: "0.01"
   case .ignorePeer: "10.0.0.0/8"
   case .busyMax: "5s"
+  case .undecidedMax: "7s"
   case .lingerMax: "6s"
   case .grace: "30s"
   case .onDrain: "sh -c 'a b'"
@@ -210,6 +211,23 @@ private func seconds(_ count: Int) -> Duration { .seconds(count) }
       }
     }
 
+    @Test func `Unix sockets among the ports`() throws {
+      let some = try configuration("--ports=8080,unix:/run/php/fpm.sock,53/udp,unix:@name")
+      #expect(some.ports == [8080])
+      #expect(some.udpPorts == [53])
+      #expect(some.unixPaths == ["/run/php/fpm.sock", "@name"].map { Array($0.utf8) })
+      // As long as an address holds, and as many as are followed.
+      let longest = "/" + String(repeating: "a", count: 106)
+      #expect(try configuration("--ports=unix:\(longest)").unixPaths.map { $0.count } == [107])
+      let many = (1...16).map { "unix:/\($0)" }.joined(separator: ",")
+      #expect(try configuration("--ports=\(many)").unixPaths.count == 16)
+      for bad in [
+        "unix:", "unix:/", "unix:@", "unix:run/s.sock", "unix:/a,", "unix", "/a", "unix:\(longest)a", "\(many),unix:/17",
+      ] {
+        #expect(isRefused("--ports=\(bad)"), "\(bad)")
+      }
+    }
+
     @Test func `signals`() throws {
       #expect(try configuration("--stop-signal=sigquit").stopSignal == .quit)
       #expect(try configuration("--stop-signal=auto").stopSignal == nil)
@@ -238,14 +256,17 @@ private func seconds(_ count: Int) -> Duration { .seconds(count) }
       #expect(try configuration("--lame-duck=auto").lameDuck == nil)
       #expect(try configuration("--lame-duck=0").lameDuck == .zero)
       #expect(try configuration("--busy-max=250ms").busyMax == .milliseconds(250))
+      #expect(try configuration("--undecided-max=1500ms").undecidedMax == .milliseconds(1500))
+      #expect(try configuration().undecidedMax == seconds(3))
+      #expect(try configuration().busyMax == nil)
       #expect(try configuration("--linger-max=2m").lingerMax == seconds(120))
       #expect(try configuration("--grace=30s").grace == seconds(30))
-      for option in ["lame-duck", "lame-duck-max", "busy-max", "linger-max", "grace"] {
+      for option in ["lame-duck", "lame-duck-max", "busy-max", "undecided-max", "linger-max", "grace"] {
         for bad in ["", "x", "10", "-1s", "1d", "400h1", "9000h", "1.s"] {
           #expect(isRefused("--\(option)=\(bad)"), "\(option) \(bad)")
         }
       }
-      for option in ["lame-duck-max", "busy-max", "linger-max", "grace"] {
+      for option in ["lame-duck-max", "busy-max", "undecided-max", "linger-max", "grace"] {
         #expect(isRefused("--\(option)=auto"))
       }
       #expect(isRefused("--grace=0"))
@@ -508,7 +529,7 @@ private func seconds(_ count: Int) -> Duration { .seconds(count) }
       }
       // Each server's line says what it is sent.
       let signals = String(decoding: try Help.text(arguments(["signals"])).bytes, as: UTF8.self)
-      let lines = signals.split(separator: "\n").dropFirst()
+      let lines = signals.split(separator: "\n").filter { $0.hasPrefix("  ") }
       #expect(lines.count == KnownServer.allCases.count)
       for (line, server) in zip(lines, KnownServer.allCases) {
         let signal: Text = "\(server.stopSignal)"

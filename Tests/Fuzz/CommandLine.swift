@@ -113,7 +113,8 @@ private func checkConfiguration(
   check(configuration.ignoredPeers.count <= 16, "ignored networks are 16 at most")
   check(configuration.grace != .zero, "a grace is above 0")
   for time in [
-    configuration.lameDuck, configuration.lameDuckMax, configuration.busyMax, configuration.lingerMax,
+    configuration.lameDuck, configuration.lameDuckMax, configuration.busyMax, configuration.undecidedMax,
+    configuration.lingerMax,
     configuration.grace,
   ] {
     if let time { check(time >= .zero && time <= .seconds(366 * 24 * 3600), "a time is a year at most") }

@@ -97,7 +97,7 @@ func fuzzNetlink(_ input: UnsafeRawBufferPointer) {
   _ = read(traffic)
   for port in traffic.ports {
     check(
-      port.connections >= port.busy && port.connections + port.closing <= sockets.count,
+      port.connections >= port.busy + port.undecided && port.connections + port.closing <= sockets.count,
       "busy connections are connections, and those are rows")
     check(port.lingering <= port.unacknowledged, "what lingers is not acknowledged")
   }
@@ -107,34 +107,54 @@ func fuzzNetlink(_ input: UnsafeRawBufferPointer) {
   check(linger.waiting + linger.silent <= sockets.count, "what lingers is rows")
 
   // Twice: what was seen at the first look is looked for at the second.
-  let busy = BusyWatch()
-  let arrivals = ArrivalWatch(ignoring: [PeerRange(loopbackPort: 80)])
-  for _ in 0..<2 {
-    busy.beginLook()
-    _ = read(busy)
+  let service = ServiceSockets()
+  for socket in sockets where socket.state == .listen { service.note(socket, isService: socket.local.port % 2 == 0) }
+  if let first = sockets.first { service.noteProbe(local: first.local, remote: first.remote) }
+  let tracker = RequestTracker(of: service, tick: .milliseconds(5))
+  let arrivals = ArrivalWatch(of: service)
+  for number in 0..<3 {
+    if number == 1 { tracker.beginWaiting(at: .seconds(1), undecidedMax: .seconds(number)) }
+    tracker.beginLook(at: .seconds(number))
+    _ = read(tracker)
+    for place in tracker.ties.indices where place % 2 == 0 {
+      tracker.resolve(place, isPingpong: tracker.ties[place].cookie % 2 == 0)
+    }
+    tracker.endLook()
+    check(tracker.connections <= sockets.count, "connections are rows")
     check(
-      busy.busy <= busy.connections && busy.connections <= sockets.count, "busy connections are connections")
-    busy.endLook()
+      tracker.inProgress + tracker.undecided <= tracker.connections && tracker.waitedFor <= tracker.connections,
+      "what is waited for is a connection")
+    check(number > 0 || tracker.waitedFor == 0, "nothing is waited for before the waiting")
     arrivals.beginLook(after: .milliseconds(100))
     _ = read(arrivals)
     check(arrivals.connections + arrivals.requests <= sockets.count, "who arrives is a row")
     arrivals.endLook()
   }
   check(arrivals.connections == 0, "who was there before has not arrived")
+  for socket in sockets {
+    let known = tracker.lastSeen(socket.cookie) != nil
+    let first = tracker.judge(socket)
+    if known, case .none = tracker.judge(socket) {} else { check(!known, "an end is judged once") }
+    if socket.history?.bytesReceived == 0, socket.remote.port != 0, !known {
+      if case .none = first {} else { check(false, "where nothing was asked nothing is cut off") }
+    }
+  }
 }
 
 /// A notice of a connection's death.
 func fuzzNotices(_ input: UnsafeRawBufferPointer) {
   guard case .death(let death) = DeathNotices.read(input) else { return }
   check(input.count >= 88, "a death takes a message")
-  checkAddress(death.local)
-  checkAddress(death.remote)
+  checkAddress(death.socket.local)
+  checkAddress(death.socket.remote)
   check(
     death.unacknowledged <= UInt64(UInt32.max) && death.unread <= UInt64(UInt32.max),
     "what was lost was in a queue")
   check(
     death.isMeasured || (death.unacknowledged == 0 && death.unread == 0),
     "nothing is told of what was not measured")
+  let rest = death.withoutFIN()
+  check(rest.unread <= death.unread && death.unread - rest.unread <= 1, "a FIN is one byte")
   check(death.wasReset || (death.unread == 0 && death.unacknowledged == 0), "who lost nothing was not reset")
   let arrivals = ArrivalWatch()
   arrivals.endLook()

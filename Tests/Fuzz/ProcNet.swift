@@ -20,7 +20,7 @@ func fuzzProcNet(_ input: UnsafeRawBufferPointer) {
         && second.sendQueue == socket.sendQueue && second.receiveQueue == socket.receiveQueue
         && second.timer == socket.timer && second.retransmissions == socket.retransmissions
         && second.user == socket.user && second.inode == socket.inode && second.expires == socket.expires
-        && second.cookie == socket.cookie,
+        && second.cookie == socket.cookie && second.isPingpong == socket.isPingpong,
       "a row that is written again is the same row")
   }
 }
@@ -44,4 +44,5 @@ private func written(_ socket: TCPSocket) -> String {
     " 0: \(end(socket.local)) \(end(socket.remote)) \(hex(socket.state.rawValue, 2))"
     + " \(hex(socket.sendQueue, 8)):\(hex(socket.receiveQueue, 8)) \(hex(socket.timer, 2)):\(hex(ticks, 8))"
     + " \(hex(socket.retransmissions, 8)) \(socket.user) 0 \(socket.inode) 1 0"
+    + (socket.isPingpong.map { " 20 4 \($0 ? 31 : 30) 10 -1" } ?? "")
 }

@@ -102,6 +102,23 @@ func fuzzValues(_ input: UnsafeRawBufferPointer) {
         second?.tcp == ports.tcp && second?.udp == ports.udp,
         "ports that are written again are the same ports")
     }
+    if let ports = Values.servicePorts(word) {
+      check(ports.unix.count <= 16, "Unix sockets are 16 at most")
+      check(!ports.tcp.isEmpty || !ports.udp.isEmpty || !ports.unix.isEmpty, "service ports are some")
+      check(
+        ports.unix.allSatisfy {
+          (2...107).contains($0.count) && ($0[0] == UInt8(ascii: "/") || $0[0] == UInt8(ascii: "@"))
+            && !$0.contains(UInt8(ascii: ","))
+        }, "a Unix socket is an absolute path or a name, and fits in an address")
+      let again =
+        Array(
+          (ports.tcp.map { "\($0)" } + ports.udp.map { "\($0)/udp" }).joined(separator: ",").utf8)
+        + ports.unix.flatMap { Array(",unix:".utf8) + $0 }
+      let second = Array(again.drop { $0 == UInt8(ascii: ",") }).withCString { Values.servicePorts($0) }
+      check(
+        second?.tcp == ports.tcp && second?.udp == ports.udp && second?.unix == ports.unix,
+        "service ports that are written again are the same")
+    }
     if let signals = Values.signals(word) { check(signals.count <= bytes.count, "a signal takes a byte") }
     if let pairs = Values.rewrites(word) {
       check(3 * pairs.count <= bytes.count + 1, "a pair takes three bytes")

@@ -3,44 +3,21 @@ import Testing
 
 @testable import Inet
 
-/// A connection as a notice or a row tells of it.
-private func connection(
-  _ state: TCPState = .established, cookie: UInt64 = 1, unread: UInt32 = 0, unacknowledged: UInt32 = 0,
-  received: UInt64 = 0, sent: UInt64 = 0, sinceReceived: Int = 0, sinceSent: Int = 0
-) -> TCPSocket {
-  var socket = row(state, cookie: cookie)
-  socket.receiveQueue = unread
-  socket.sendQueue = unacknowledged
-  socket.history = TCPSocket.History(
-    bytesReceived: received, bytesSent: sent, sinceReceived: .milliseconds(sinceReceived),
-    sinceSent: .milliseconds(sinceSent))
-  return socket
-}
-
-private func row(_ state: TCPState, cookie: UInt64 = 1, port: UInt16 = 8080) -> TCPSocket {
-  var wire = Wire.Row()
-  wire.state = state.rawValue
-  wire.cookie = cookie
-  wire.sourcePort = port
-  guard let socket = wire.payload.withUnsafeBytes({ TCPSocket(inetDiagnostic: $0) }) else {
-    fatalError("a row that the parser refuses")
-  }
-  return socket
-}
-
 // MARK: - Deaths
 
 @Suite struct `The death of a connection` {
   /// What a notice tells: D, the bytes sent but for repetitions; A, those acknowledged; the queues.
   private func death(
     sent: UInt64, repeated: UInt64 = 0, acknowledged: UInt64, receive: UInt32 = 0, send: UInt32,
-    notSent: UInt32 = 0
+    notSent: UInt32 = 0, segmentsReceived: UInt32 = 4
   ) -> Death? {
     var wire = Wire.Row()
     wire.state = 7
     wire.receiveQueue = receive
     wire.sendQueue = send
-    wire.attributes = Wire.info(sent: sent, repeated: repeated, acknowledged: acknowledged, notSent: notSent)
+    wire.attributes = Wire.info(
+      sent: sent, repeated: repeated, acknowledged: acknowledged, notSent: notSent,
+      dataSegmentsReceived: segmentsReceived)
     return wire.payload.withUnsafeBytes { TCPSocket(inetDiagnostic: $0) }.flatMap { Death(of: $0) }
   }
 
@@ -113,6 +90,22 @@ private func row(_ state: TCPState, cookie: UInt64 = 1, port: UInt16 = 8080) -> 
     #expect(death(sent: 5000, acknowledged: 2000, send: 63_000, notSent: 60_000)?.unacknowledged == 63_000)
   }
 
+  @Test func `left nothing unread but the peer's FIN, where no segment with data ever came`() {
+    #expect(death(sent: 0, acknowledged: 0, receive: 1, send: 1, segmentsReceived: 0)?.unread == 0)
+    #expect(death(sent: 0, acknowledged: 0, receive: 1, send: 1, segmentsReceived: 1)?.unread == 1)
+  }
+
+  @Test func `counts the peer's FIN as unread until somebody knows of it`() {
+    let reset = death(sent: 100, acknowledged: 100, receive: 31, send: 1)
+    #expect(reset?.unread == 31)
+    #expect(reset?.withoutFIN().unread == 30)
+    // Nothing came but the FIN.
+    #expect(death(sent: 100, acknowledged: 100, receive: 1, send: 1)?.withoutFIN().unread == 0)
+    // Where all is acknowledged, it was taken off already; and below nothing there is nothing.
+    #expect(death(sent: 100, acknowledged: 101, receive: 8, send: 0)?.withoutFIN().unread == 7)
+    #expect(death(sent: 100, acknowledged: 100, receive: 0, send: 1)?.withoutFIN().unread == 0)
+  }
+
   @Test func `never traps on counters that contradict each other`() {
     let values: [UInt64] = [0, 1, 2, 100, .max - 1, .max]
     for sent in values {
@@ -123,6 +116,7 @@ private func row(_ state: TCPState, cookie: UInt64 = 1, port: UInt16 = 8080) -> 
               sent: sent, repeated: repeated, acknowledged: acknowledged, receive: queue, send: queue)
             #expect((death?.unacknowledged ?? .max) <= UInt64(queue))
             #expect((death?.unread ?? .max) <= UInt64(queue))
+            #expect((death?.withoutFIN().unread ?? .max) <= UInt64(queue))
           }
         }
       }
@@ -145,7 +139,10 @@ private func row(_ state: TCPState, cookie: UInt64 = 1, port: UInt16 = 8080) -> 
     row.attributes = Wire.info(sent: 3, acknowledged: 4)
     let whole = row.message
     for count in 0..<whole.count {
-      #expect(whole[..<count].withUnsafeBytes { DeathNotices.read($0) } == .missed)
+      guard case .missed = whole[..<count].withUnsafeBytes({ DeathNotices.read($0) }) else {
+        Issue.record("\(count) bytes of it were taken")
+        return
+      }
     }
     let answer = whole.withUnsafeBytes { DeathNotices.read($0) }
     guard case .death(let death) = answer else {
@@ -153,6 +150,11 @@ private func row(_ state: TCPState, cookie: UInt64 = 1, port: UInt16 = 8080) -> 
       return
     }
     #expect(!death.wasReset)
+    // The socket, as it was at last, comes with it.
+    #expect(death.socket.cookie == row.cookie)
+    #expect(death.socket.local.port == row.sourcePort)
+    #expect(death.socket.remote.port == row.destinationPort)
+    #expect(death.socket.history?.bytesSent == 3)
   }
 
   @Test func `of a listener is none`() {
@@ -160,237 +162,10 @@ private func row(_ state: TCPState, cookie: UInt64 = 1, port: UInt16 = 8080) -> 
     row.state = 7
     row.destinationPort = 0
     row.destination = [UInt8](repeating: 0, count: 16)
-    #expect(row.message.withUnsafeBytes { DeathNotices.read($0) } == .none)
-  }
-}
-
-// MARK: - Activity
-
-@Suite struct `A connection's activity` {
-  /// The figures of real connections, as they were measured.
-  @Test func `is told right at every moment of two requests`() {
-    func activity(
-      _ received: UInt64, _ sent: UInt64, _ sinceReceived: Int, _ sinceSent: Int, unread: UInt32 = 0
-    )
-      -> Activity
-    {
-      Activity(
-        of: connection(
-          unread: unread, received: received, sent: sent, sinceReceived: sinceReceived, sinceSent: sinceSent))
-    }
-    // Accepted, nothing said for 300 ms: about to speak.
-    #expect(activity(0, 0, 304, 304) == .busy)
-    // The request has arrived, nobody has read it.
-    #expect(activity(3, 0, 204, 508, unread: 3) == .busy)
-    // It is being worked on.
-    #expect(activity(3, 0, 408, 712) == .busy)
-    // Answered 200 ms ago.
-    #expect(activity(3, 6, 612, 204) == .idle)
-    // The second request, in progress since 100 ms.
-    #expect(activity(7, 6, 100, 808) == .busy)
-    // Answered just now: perhaps not the end of it.
-    #expect(activity(7, 12, 200, 20) == .justSent)
-  }
-
-  @Test func `is nothing where a connection was accepted a second ago and has said nothing`() {
-    #expect(Activity(of: connection(sinceReceived: 999, sinceSent: 999)) == .busy)
-    #expect(Activity(of: connection(sinceReceived: 1000, sinceSent: 1000)) == .idle)
-    #expect(Activity(of: connection(.closeWait, received: 1, sinceReceived: 5, sinceSent: 5)) == .idle)
-  }
-
-  @Test func `is work as long as a first request has no answer, however long that takes`() {
-    #expect(Activity(of: connection(received: 1, sinceReceived: 3_600_000, sinceSent: 3_600_100)) == .busy)
-    // Half closed by a client that waits for its answer: the FIN counts one, and is no request.
-    #expect(
-      Activity(of: connection(.closeWait, received: 2, sinceReceived: 9_000, sinceSent: 9_100)) == .busy)
-    #expect(
-      Activity(of: connection(.closeWait, received: 1, sinceReceived: 9_000, sinceSent: 9_100)) == .idle)
-  }
-
-  @Test func `is none after five seconds without a byte either way`() {
-    #expect(Activity(of: connection(received: 9, sent: 9, sinceReceived: 4_999, sinceSent: 6_000)) == .busy)
-    #expect(Activity(of: connection(received: 9, sent: 9, sinceReceived: 5_000, sinceSent: 6_000)) == .idle)
-  }
-
-  @Test func `is work while bytes wait, on either side`() {
-    #expect(Activity(of: connection(unread: 1, received: 9, sent: 9, sinceReceived: 60_000)) == .busy)
-    #expect(Activity(of: connection(unacknowledged: 1, received: 9, sent: 9, sinceSent: 60_000)) == .busy)
-    // The peer's FIN alone is no byte.
-    #expect(
-      Activity(
-        of: connection(.closeWait, unread: 1, received: 9, sent: 9, sinceReceived: 6_000, sinceSent: 6_000))
-        == .idle)
-    #expect(
-      Activity(
-        of: connection(.closeWait, unread: 2, received: 9, sent: 9, sinceReceived: 6_000, sinceSent: 6_000))
-        == .busy)
-  }
-
-  @Test func `is not told by times that lie within one tick of the kernel's clock`() {
-    #expect(Activity(of: connection(received: 9, sent: 9, sinceReceived: 100, sinceSent: 110)) == .justSent)
-    #expect(Activity(of: connection(received: 9, sent: 9, sinceReceived: 100, sinceSent: 111)) == .busy)
-  }
-
-  @Test func `is told by the queues alone where there is no history`() {
-    var socket = row(.established)
-    #expect(Activity(of: socket) == .idle)
-    socket.receiveQueue = 1
-    #expect(Activity(of: socket) == .busy)
-  }
-}
-
-// MARK: - Busy connections
-
-@Suite struct `The watch of busy connections` {
-  private func look(_ watch: BusyWatch, _ sockets: [TCPSocket]) -> Int {
-    watch.beginLook()
-    for socket in sockets { watch.take(socket) }
-    watch.endLook()
-    return watch.busy
-  }
-
-  private func working(_ cookie: UInt64) -> TCPSocket {
-    connection(cookie: cookie, received: 100, sent: 0, sinceReceived: 500, sinceSent: 900)
-  }
-
-  private func resting(_ cookie: UInt64) -> TCPSocket {
-    connection(cookie: cookie, received: 100, sent: 900, sinceReceived: 9_000, sinceSent: 8_000)
-  }
-
-  @Test func `counts the busy ones among all`() {
-    let watch = BusyWatch()
-    #expect(look(watch, [working(1), resting(2), working(3)]) == 2)
-    #expect(watch.connections == 3)
-  }
-
-  @Test func `takes no probe of ebb's own for work, and tells those that nobody has accepted`() {
-    let watch = BusyWatch(probePorts: [40_000])
-    var accepted = working(1)
-    accepted.remote = loopback(40_000)
-    accepted.inode = 77
-    var waiting = working(2)
-    waiting.remote = loopback(40_000)
-    waiting.inode = 0
-    #expect(look(watch, [accepted, waiting, working(3)]) == 1)
-    #expect(watch.connections == 1)
-    #expect(watch.unacceptedProbes == [2])
-  }
-
-  private func loopback(_ port: UInt16) -> Endpoint {
-    Endpoint(isIPv6: false, high: 0, low: 0x7f00_0001, port: port)
-  }
-
-  @Test func `lets go of one that has answered`() {
-    let watch = BusyWatch()
-    #expect(look(watch, [working(1)]) == 1)
-    #expect(look(watch, [working(1)]) == 1)
-    let answered = connection(cookie: 1, received: 100, sent: 900, sinceReceived: 700, sinceSent: 200)
-    #expect(look(watch, [answered]) == 0)
-    #expect(watch.connections == 1)
-  }
-
-  @Test func `waits for the rest of an answer that is being sent`() {
-    let watch = BusyWatch()
-    #expect(look(watch, [working(1)]) == 1)
-    let sending = connection(cookie: 1, received: 100, sent: 900, sinceReceived: 700, sinceSent: 20)
-    #expect(look(watch, [sending]) == 1)
-    let queued = connection(
-      cookie: 1, unacknowledged: 5, received: 100, sent: 9900, sinceReceived: 900, sinceSent: 300)
-    #expect(look(watch, [queued]) == 1)
-    let sent = connection(cookie: 1, received: 100, sent: 9900, sinceReceived: 1900, sinceSent: 400)
-    #expect(look(watch, [sent]) == 0)
-  }
-
-  @Test func `lets go of one that has answered once and is at its next request`() {
-    let watch = BusyWatch()
-    #expect(look(watch, [working(1)]) == 1)
-    let next = connection(cookie: 1, received: 180, sent: 900, sinceReceived: 10, sinceSent: 60)
-    #expect(look(watch, [next]) == 0)
-    // And never takes it in again.
-    #expect(look(watch, [working(1)]) == 0)
-  }
-
-  @Test func `lets go of one that is gone`() {
-    let watch = BusyWatch()
-    #expect(look(watch, [working(1), working(2)]) == 2)
-    #expect(look(watch, [working(2)]) == 1)
-    #expect(look(watch, []) == 0)
-  }
-
-  @Test func `never waits for newcomers`() {
-    let watch = BusyWatch()
-    #expect(look(watch, [resting(1)]) == 0)
-    #expect(look(watch, [working(1), working(2), working(3)]) == 0)
-    #expect(watch.connections == 3)
-  }
-
-  @Test func `keeps a stream that was being sent as the drain began`() {
-    let watch = BusyWatch()
-    let streaming = connection(cookie: 1, received: 10, sent: 5000, sinceReceived: 60_000, sinceSent: 30)
-    #expect(look(watch, [streaming]) == 1)
-    let on = connection(cookie: 1, received: 10, sent: 9000, sinceReceived: 60_050, sinceSent: 20)
-    #expect(look(watch, [on]) == 1)
-    let over = connection(cookie: 1, received: 10, sent: 9000, sinceReceived: 60_300, sinceSent: 250)
-    #expect(look(watch, [over]) == 0)
-  }
-
-  @Test func `begins a look anew where the table changed under it`() {
-    let watch = BusyWatch()
-    watch.beginLook()
-    watch.take(working(1))
-    watch.take(working(2))
-    watch.restart()
-    watch.take(working(2))
-    watch.endLook()
-    #expect(watch.busy == 1)
-    #expect(watch.connections == 1)
-    // The first one was not seen by the look that counted.
-    #expect(look(watch, [working(1), working(2)]) == 1)
-    watch.beginLook()
-    watch.take(working(2))
-    watch.restart()
-    watch.take(working(2))
-    watch.endLook()
-    #expect(watch.busy == 1)
-  }
-
-  @Test func `follows no more than there is room for, and waits for whoever is busy then`() {
-    let watch = BusyWatch()
-    watch.beginLook()
-    var socket = working(0)
-    for cookie in 0..<UInt64(BusyWatch.capacity + 500) {
-      socket.cookie = cookie
-      watch.take(socket)
-    }
-    watch.endLook()
-    #expect(watch.connections == BusyWatch.capacity + 500)
-    #expect(watch.busy == BusyWatch.capacity + 500)
-    #expect(watch.notFollowed == 500)
-    socket.cookie = UInt64(BusyWatch.capacity + 1)
-    #expect(look(watch, [socket, resting(1)]) == 1)
-    socket.cookie = 0
-    #expect(look(watch, [socket]) == 1)
-  }
-
-  @Test func `finds fifty thousand again, whatever their cookies look like`() {
-    // One after the other, far apart, and alike in all of the bits that the index might use.
-    for cookie: (UInt64) -> UInt64 in [{ $0 }, { $0 << 32 }, { $0 &* 0x9e37_79b9_7f4a_7c15 }] {
-      let watch = BusyWatch()
-      var socket = working(0)
-      watch.beginLook()
-      for number in 1...50_000 {
-        socket.cookie = cookie(UInt64(number))
-        watch.take(socket)
-      }
-      watch.endLook()
-      #expect(watch.busy == 50_000)
-      watch.beginLook()
-      for number in (1...50_000).reversed() {
-        socket.cookie = cookie(UInt64(number))
-        watch.take(socket)
-      }
-      watch.endLook()
-      #expect(watch.busy == 50_000)
+    let answer = row.message.withUnsafeBytes { DeathNotices.read($0) }
+    guard case .none = answer else {
+      Issue.record("\(answer)")
+      return
     }
   }
 }
@@ -449,6 +224,37 @@ private func row(_ state: TCPState, cookie: UInt64 = 1, port: UInt16 = 8080) -> 
     #expect(watch.requests == 2)
     look(1...3, after: .milliseconds(20), received: 10)
     #expect(watch.requests == 0)
+  }
+
+  @Test func `counts no stranger at the service's port, neither as it comes nor as it dies`() throws {
+    let service = ServiceSockets()
+    var listener = row(.listen)
+    listener.cgroup = 7
+    service.note(listener, isService: true)
+    listener.cgroup = 8
+    service.note(listener, isService: false)
+    let watch = ArrivalWatch(of: service)
+    func look(_ sockets: [TCPSocket]) {
+      watch.beginLook()
+      for socket in sockets { watch.take(socket) }
+      watch.endLook()
+    }
+    func client(_ cookie: UInt64, of cgroup: UInt64) -> TCPSocket {
+      var socket = connection(cookie: cookie)
+      socket.cgroup = cgroup
+      return socket
+    }
+    look([])
+    look([client(1, of: 7), client(2, of: 8)])
+    #expect(watch.connections == 1)
+    #expect(watch.open == 1)
+    for cgroup: UInt64 in [7, 8] {
+      var dead = connection(.close, cookie: 10 + cgroup)
+      dead.cgroup = cgroup
+      watch.take(try #require(Death(of: dead)))
+    }
+    watch.lookAtNotices()
+    #expect(watch.connections == 1)
   }
 
   @Test func `says so where there are more than it can remember`() {
@@ -513,7 +319,7 @@ private func row(_ state: TCPState, cookie: UInt64 = 1, port: UInt16 = 8080) -> 
 
   @Test func `asks for the states in which the kernel delivers alone`() {
     #expect(LingerLook.query(ports: [80]).states.rawValue == 1 << 4 | 1 << 11 | 1 << 9)
-    #expect(BusyWatch.query(ports: [80]).states.rawValue == 1 << 1 | 1 << 8)
+    #expect(RequestTracker.query(ports: [80]).states.rawValue == 1 << 1 | 1 << 8)
     #expect(Listeners.query().states.rawValue == 1 << 10)
   }
 }

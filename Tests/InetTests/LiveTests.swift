@@ -58,6 +58,7 @@ private let whereNetlinkIs = ConditionTrait.enabled(
       #expect(one.receiveQueue == other.receiveQueue)
       #expect(one.inode == other.inode)
       #expect(one.user == other.user)
+      #expect(one.endsHash == other.cookie)
       // Of a listener, /proc does not tell how many may wait.
       if one.state != .listen { #expect(one.sendQueue == other.sendQueue) }
     }
@@ -122,6 +123,44 @@ private let whereNetlinkIs = ConditionTrait.enabled(
     #expect(BindTest.ask(server.port) == .inUse)
     server.close()
     #expect(BindTest.ask(server.port) == .free)
+  }
+
+  @Test func `a request is in progress until it is answered, by the figures of this kernel`() throws {
+    let server = try Loopback.listen()
+    defer { server.close() }
+    let client = try Loopback.connect(server.port)
+    defer { client.close() }
+    let accepted = try server.accept()
+    defer { accepted.close() }
+    var table = SocketTable()
+    let tracker = RequestTracker()
+    func look() throws -> (inProgress: Int, undecided: Int) {
+      try table.read(tracker, ports: [server.port], at: MonotonicClock.now)
+      #expect(tracker.connections == 1)
+      return (tracker.inProgress, tracker.undecided)
+    }
+    #expect(try look() == (0, hasNetlink ? 0 : 1))
+    client.write(100)
+    #expect(try look() == (1, 0))
+    accepted.read(100)
+    // Worked on for longer than an acknowledgement is held back.
+    usleep(260_000)
+    if hasNetlink { #expect(try look() == (1, 0)) }
+    accepted.write(200)
+    client.read(200)
+    usleep(20_000)
+    if hasNetlink { #expect(try look() == (0, 0)) }
+    // The next one is answered within a tick. The mode in /proc tells.
+    client.write(100)
+    accepted.read(100)
+    accepted.write(200)
+    client.read(200)
+    usleep(400_000)
+    if hasNetlink { #expect(try look() == (0, 0)) }
+    client.write(100)
+    accepted.read(100)
+    usleep(400_000)
+    if hasNetlink { #expect(try look() == (1, 0)) }
   }
 
   // MARK: - Deaths

@@ -206,8 +206,9 @@ import Testing
     }
     let queues = "\(hex(8, chance.next() >> 40)):\(hex(8, chance.next() >> 40))"
     let timer = "\(hex(2, UInt64(chance.below(5)))):\(hex(8, UInt64(chance.below(6000))))"
+    let mode = chance.below(4) == 0 ? "" : "20 4 \(chance.below(64)) 10 -1"
     return Array(
-      "   \(chance.below(999)): \(ends[0]) \(ends[1]) \(hex(2, UInt64(1 + chance.below(12)))) \(queues) \(timer) \(hex(8, UInt64(chance.below(9))))  \(chance.below(70_000))        0 \(chance.below(1 << 32)) 1 0000000000000000 20 4 30 10 -1\n"
+      "   \(chance.below(999)): \(ends[0]) \(ends[1]) \(hex(2, UInt64(1 + chance.below(12)))) \(queues) \(timer) \(hex(8, UInt64(chance.below(9))))  \(chance.below(70_000))        0 \(chance.below(1 << 32)) 1 0000000000000000 \(mode)\n"
         .utf8)
   }
 }
@@ -239,6 +240,7 @@ private struct Fields: Equatable {
   var cgroup: UInt64?
   var isIPv6Only: Bool?
   var history: [UInt64]?
+  var isPingpong: Bool?
 
   init(_ socket: TCPSocket) {
     self.init(proc: socket)
@@ -250,7 +252,8 @@ private struct Fields: Equatable {
       [
         $0.bytesReceived, $0.bytesSent, $0.bytesRepeated, $0.bytesAcknowledged, UInt64($0.bytesNotSent),
         Fields.milliseconds($0.sinceReceived), Fields.milliseconds($0.sinceSent),
-        Fields.milliseconds($0.sinceAcknowledged),
+        Fields.milliseconds($0.sinceAcknowledged), UInt64($0.segmentsSent), UInt64($0.dataSegmentsReceived),
+        UInt64($0.dataSegmentsSent),
       ]
     }
   }
@@ -266,6 +269,7 @@ private struct Fields: Equatable {
       UInt64(socket.timer), UInt64(socket.retransmissions), Fields.milliseconds(socket.expires),
       UInt64(socket.receiveQueue), UInt64(socket.sendQueue), UInt64(socket.user), socket.inode,
     ]
+    isPingpong = socket.isPingpong
   }
 
   init(
@@ -352,7 +356,7 @@ private enum Reader {
           count < 216
           ? nil
           : [128, 200, 208, 120].map { number(bytes, value + $0, 8) }
-            + [144, 52, 44, 56].map { number(bytes, value + $0, 4) }
+            + [144, 52, 44, 56, 136, 152, 156].map { number(bytes, value + $0, 4) }
       case 11: fields.isIPv6Only = count > 0 ? bytes[value] != 0 : nil
       case 21 where count >= 8: fields.cgroup = number(bytes, value, 8)
       default: break
@@ -419,11 +423,17 @@ private enum Reader {
       let user = digits(fields[7], radix: 10, atMost: 18), user <= 0xffff_ffff,
       let inode = digits(fields[9], radix: 10, atMost: 18)
     else { return nil }
-    return Fields(
+    var row = Fields(
       state: UInt8(state), isIPv6: widths[0] == 32, localPort: ports[0], remotePort: ports[1],
       addresses: addresses,
       numbers: [
         timer, min(retransmissions, 255), min(ticks, 1 << 32) * 10, receiveQueue, sendQueue, user, inode,
       ])
+    // Behind the references, the pointer and two times; a TIME_WAIT has none of those.
+    if fields.count > 14 {
+      let number = fields[14].prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+      row.isPingpong = digits(number, radix: 10, atMost: 18).map { $0 % 2 == 1 }
+    }
+    return row
   }
 }

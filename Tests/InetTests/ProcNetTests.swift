@@ -47,6 +47,42 @@ private let global =
     #expect(timeWait.expires == .milliseconds(17_770))
   }
 
+  @Test func `says whether the socket is in pingpong mode`() throws {
+    // The field holds twice the quick acknowledgements that are left, and the mode.
+    for (field, mode) in [("0", false), ("1", true), ("30", false), ("31", true), ("510", false), ("511", true)] {
+      let line = connection.replacing("4 30 10", with: "4 \(field) 10")
+      #expect(try #require(parsed(line)).isPingpong == mode)
+      // And whatever is behind it.
+      #expect(try #require(parsed(line.replacing(" 10 -1", with: " "))).isPingpong == mode)
+    }
+    // A TIME_WAIT has none, nor has a line that ends before, or says there what is no number.
+    #expect(try #require(parsed(timeWait)).isPingpong == nil)
+    #expect(try #require(parsed(mapped)).isPingpong == nil)
+    for end in ["20 4", "20 4 ", "20 4 x", "20 4 -1 10", "20 4 1234567890123456789 10"] {
+      #expect(try #require(parsed(connection.replacing("20 4 30 10 -1", with: end))).isPingpong == nil, "\(end)")
+    }
+  }
+
+  @Test func `that was cut tells no other mode than the whole one`() throws {
+    let whole = connection.replacing("4 30 10", with: "4 31 10")
+    let bytes = Array(whole.utf8)
+    for end in 0..<bytes.count {
+      guard let cut = bytes[..<end].withUnsafeBytes({ TCPSocket(procLine: $0) }) else { continue }
+      #expect(cut.isPingpong == nil || cut.isPingpong == true, "\(end)")
+    }
+  }
+
+  @Test func `is of the connection that netlink shows with the same ends`() throws {
+    let line = try #require(parsed(connection))
+    var wire = Wire.Row()
+    (wire.sourcePort, wire.destinationPort) = (0x1f90, 0xeb62)
+    var socket = try #require(wire.payload.withUnsafeBytes { TCPSocket(inetDiagnostic: $0) })
+    #expect(socket.endsHash == line.cookie)
+    #expect(socket.cookie != line.cookie)
+    socket.remote.port += 1
+    #expect(socket.endsHash != line.cookie)
+  }
+
   @Test func `may have an IPv6 address`() throws {
     let mapped = try #require(parsed(mapped))
     #expect(mapped.local.isIPv6)

@@ -74,7 +74,7 @@ enum Wire {
   /// A struct tcp_info of 248 bytes, or of fewer as older kernels have it.
   static func info(
     received: UInt64 = 0, sent: UInt64 = 0, repeated: UInt64 = 0, acknowledged: UInt64 = 0,
-    notSent: UInt32 = 0,
+    notSent: UInt32 = 0, segmentsSent: UInt32 = 9, dataSegmentsReceived: UInt32 = 4, dataSegmentsSent: UInt32 = 3,
     sinceSent: UInt32 = 0, sinceReceived: UInt32 = 0, sinceAcknowledged: UInt32 = 0, size: Int = 248
   ) -> [UInt8] {
     var info = [UInt8](repeating: 0xee, count: 248)
@@ -86,7 +86,10 @@ enum Wire {
     put(bytes(sinceAcknowledged), at: 56)
     put(bytes(acknowledged), at: 120)
     put(bytes(received), at: 128)
+    put(bytes(segmentsSent), at: 136)
     put(bytes(notSent), at: 144)
+    put(bytes(dataSegmentsReceived), at: 152)
+    put(bytes(dataSegmentsSent), at: 156)
     put(bytes(sent), at: 200)
     put(bytes(repeated), at: 208)
     return attribute(2, Array(info.prefix(size)))

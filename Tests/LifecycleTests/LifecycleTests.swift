@@ -9,16 +9,25 @@ private let hangup = SignalNumber(1)
 /// A machine and a clock: events at moments that the test names, in milliseconds.
 private struct Driven {
   var machine: Lifecycle
+  /// Nobody is to be told in between who is waited for: that is said at the drain's beginning, and not shown.
+  private var isTold: Bool
 
   init(_ change: (inout Plan) -> Void = { _ in }) {
     var plan = Plan()
+    plan.noticeAfter = .zero
     change(&plan)
+    isTold = plan.noticeAfter > .zero
     machine = Lifecycle(plan: plan)
   }
 
   /// What the machine wants done about an event.
   mutating func at(_ milliseconds: Int, _ event: Event) -> [Action] {
-    machine.actions(after: event, at: .milliseconds(milliseconds))
+    let actions = machine.actions(after: event, at: .milliseconds(milliseconds))
+    if !isTold && machine.drainBegan != nil {
+      isTold = true
+      #expect(machine.actions(after: .tick, at: .milliseconds(milliseconds)) == [.sayWaiting])
+    }
+    return actions
   }
 
   var phase: Phase { machine.phase }
@@ -128,9 +137,16 @@ private func lingering(_ count: Int) -> Event { .look(Look(busy: 0, lingering: c
     #expect(service.at(1000, .drainSignal(term)) == [.beginDrain])
     #expect(service.phase == .draining)
     #expect(!service.machine.isFinishing)
+    // Every half second it is looked at what the connections do.
+    #expect(service.wake == 1500)
+    #expect(service.at(1500, .tick) == [.look])
+    #expect(service.at(1510, quiet) == [])
+    #expect(service.wake == 2010)
+    #expect(service.at(2009, .tick) == [])
+    _ = service.at(10_990, .tick)
+    #expect(service.at(10_999, quiet) == [])
     #expect(service.wake == 11_000)
-    #expect(service.at(2000, quiet) == [])
-    #expect(service.at(10_999, .tick) == [])
+    #expect(!service.machine.isFinishing)
     #expect(service.at(11_000, .tick) == [.look])
     #expect(service.machine.isFinishing)
   }
@@ -185,6 +201,35 @@ private func lingering(_ count: Int) -> Event { .look(Look(busy: 0, lingering: c
     #expect(service.at(1040, quiet) == [.stop])
   }
 
+  @Test func `is held off by what is busy for as long as the platform's limit leaves, lame duck included`() {
+    // The limit of 10 s, without a second and the three that are kept for the end of the stop.
+    var service = Driven.serving()
+    _ = service.at(1000, .drainSignal(term))
+    _ = service.at(6980, .tick)
+    while service.at(6980, .tick) != [] {}
+    #expect(service.at(6980, busy(1)) == [])
+    #expect(service.wake == 7000)
+    #expect(service.at(7000, .tick) == [.stop])
+
+    var duck = Driven.serving {
+      $0.lameDuck = .seconds(4)
+      $0.limit = .seconds(30)
+    }
+    _ = duck.at(1000, .drainSignal(term))
+    while let wake = duck.wake, duck.phase == .draining {
+      if duck.at(wake, .tick) == [.look] { _ = duck.at(wake, busy(1)) }
+      if duck.phase == .stopping { #expect(wake == 27_000) }
+    }
+    #expect(duck.phase == .stopping)
+  }
+
+  @Test func `is not held off at all where the lame duck has taken all that the limit leaves`() {
+    var service = Driven.serving { $0.lameDuck = .seconds(9) }
+    _ = service.at(1000, .drainSignal(term))
+    #expect(service.at(10_000, .tick) == [.look])
+    #expect(service.at(10_000, busy(1)) == [.stop])
+  }
+
   @Test func `is held off by busy connections no longer than busy-max`() {
     var service = Driven.serving { $0.busyMax = .milliseconds(500) }
     _ = service.at(1000, .drainSignal(term))
@@ -198,8 +243,8 @@ private func lingering(_ count: Int) -> Event { .look(Look(busy: 0, lingering: c
   @Test func `is not held off for ever by a look that nobody answers`() {
     var service = Driven.serving()
     #expect(service.at(1000, .drainSignal(term)) == [.beginDrain, .look])
-    #expect(service.wake == 6000)
-    #expect(service.at(6000, .tick) == [.stop])
+    #expect(service.wake == 7000)
+    #expect(service.at(7000, .tick) == [.stop])
   }
 
   @Test func `looks as often as the look interval of the moment says, and not oftener`() {
@@ -224,12 +269,15 @@ private func lingering(_ count: Int) -> Event { .look(Look(busy: 0, lingering: c
   }
 
   @Test func `waits for the drain command no longer than busy-max`() {
-    var service = Driven.serving { $0.hasDrainCommand = true }
+    var service = Driven.serving {
+      $0.hasDrainCommand = true
+      $0.busyMax = .seconds(4)
+    }
     _ = service.at(1000, .drainSignal(term))
     _ = service.at(1000, quiet)
-    _ = service.at(5990, .tick)
-    _ = service.at(5990, quiet)
-    #expect(service.at(6000, .tick) == [.stop])
+    _ = service.at(4990, .tick)
+    _ = service.at(4990, quiet)
+    #expect(service.at(5000, .tick) == [.stop])
   }
 
   @Test func `does not wait for a drain command that ended during the lame duck`() {
@@ -249,7 +297,78 @@ private func lingering(_ count: Int) -> Event { .look(Look(busy: 0, lingering: c
     #expect(service.at(1200, .drainSignal(term)) == [])
     #expect(service.at(1300, .drainRequest) == [])
     #expect(service.machine.drainBegan == .seconds(1))
+    #expect(service.wake == 1500)
+    _ = service.at(1500, .tick)
     #expect(service.wake == 6000)
+  }
+}
+
+// MARK: - The notice
+
+@Suite struct `Who is waited for` {
+  private func noticed(_ plan: inout Plan) { plan.noticeAfter = .seconds(5) }
+
+  @Test func `is said once, five seconds after the drain began`() {
+    #expect(Plan().noticeAfter == .seconds(5))
+    var service = Driven.stopping(noticed)
+    #expect(service.wake == 6000)
+    #expect(service.at(5999, .tick) == [])
+    #expect(service.at(6000, .tick) == [.sayWaiting])
+    #expect(service.wake == nil)
+    #expect(service.at(60_000, .tick) == [])
+  }
+
+  @Test func `is said in every phase of a stop`() {
+    var duck = Driven.serving {
+      noticed(&$0)
+      $0.lameDuck = .seconds(9)
+    }
+    _ = duck.at(1000, .drainSignal(term))
+    #expect(duck.at(6000, .tick) == [.sayWaiting])
+    // What else that moment asks for comes at once.
+    #expect(duck.wake.map { $0 <= 6000 } == true)
+    #expect(duck.at(6000, .tick) == [.look])
+
+    var finishing = Driven.serving(noticed)
+    _ = finishing.at(1000, .drainSignal(term))
+    _ = finishing.at(5990, busy(1))
+    #expect(finishing.wake == 6000)
+    #expect(finishing.at(6000, .tick) == [.sayWaiting])
+
+    var clearing = Driven.stopping(noticed)
+    _ = clearing.at(5000, .ended(0))
+    #expect(clearing.at(5000, .tick) == [.terminateDescendants])
+    #expect(clearing.wake == 6000)
+    #expect(clearing.at(6000, .tick) == [.sayWaiting])
+
+    var left = Driven.lingering(noticed)
+    _ = left.at(5990, lingering(1))
+    #expect(left.wake == 6000)
+    #expect(left.at(6000, .tick) == [.sayWaiting])
+  }
+
+  @Test func `is not said while nobody is: at rest, drained, after the end`() {
+    var serving = Driven.serving(noticed)
+    #expect(serving.at(60_000, .tick) == [])
+    var drained = Driven.drained(noticed)
+    #expect(drained.wake == nil)
+    #expect(drained.at(60_000, .tick) == [])
+    var unasked = Driven.serving(noticed)
+    _ = unasked.at(1000, .ended(0))
+    for moment in [1000, 2000, 6000, 60_000] { #expect(unasked.at(moment, .tick) != [.sayWaiting]) }
+    var over = Driven.lingering(noticed)
+    _ = over.at(2000, quiet)
+    #expect(over.wake == nil)
+    #expect(over.at(60_000, .tick) == [])
+  }
+
+  @Test func `and until when`() {
+    #expect(Driven.stopping().machine.waitsUntil == nil)
+    #expect(Driven.stopping { $0.grace = .seconds(10) }.machine.waitsUntil == .milliseconds(10_500))
+    var finishing = Driven.serving { $0.busyMax = .seconds(3) }
+    _ = finishing.at(1000, .drainSignal(term))
+    #expect(finishing.machine.waitsUntil == .seconds(4))
+    #expect(Driven.lingering().machine.waitsUntil == .seconds(7))
   }
 }
 
@@ -336,10 +455,10 @@ private func lingering(_ count: Int) -> Event { .look(Look(busy: 0, lingering: c
   }
 
   @Test func `is drained at busy-max, busy or not`() {
-    var service = Driven.serving()
+    var service = Driven.serving { $0.busyMax = .seconds(4) }
     _ = service.at(1000, .drainRequest)
     _ = service.at(1000, busy(1))
-    #expect(service.at(6000, .tick) == [])
+    #expect(service.at(5000, .tick) == [])
     #expect(service.phase == .drained)
   }
 
@@ -490,6 +609,81 @@ private func lingering(_ count: Int) -> Event { .look(Look(busy: 0, lingering: c
   }
 }
 
+// MARK: - The platform's limit
+
+@Suite struct `Before the platform kills, where no grace is given,` {
+  /// Lives on from a moment on, with looks that find something left, and descendants that nothing ends: when it is done.
+  private func end(of service: inout Driven, from moment: Int) -> (at: Int, kills: Int, terminates: Int) {
+    var (now, kills, terminates, ticks) = (moment, 0, 0, 0)
+    while let wake = service.wake, ticks < 5000 {
+      ticks += 1
+      now = max(now, wake)
+      for action in service.at(now, .tick) {
+        switch action {
+        case .terminateDescendants: terminates += 1
+        case .killDescendants: kills += 1
+        case .look: _ = service.at(now, lingering(1))
+        default: break
+        }
+      }
+    }
+    #expect(service.phase == .done)
+    // No tick after tick at one moment.
+    #expect(ticks < 1000)
+    return (now, kills, terminates)
+  }
+
+  @Test func `ebb has waited for descendants and for last bytes, a second before`() {
+    // The limit is 10 s after 1,000 ms.
+    for ended in [1000, 2000, 5000, 7000, 8500, 9900] {
+      var service = Driven.stopping()
+      _ = service.at(ended, .ended(0))
+      let done = end(of: &service, from: ended)
+      #expect(done.at <= 10_000, "ended at \(ended)")
+      #expect(done.terminates == 1, "ended at \(ended)")
+      #expect(done.kills > 0, "ended at \(ended)")
+    }
+  }
+
+  @Test func `ebb waits for last bytes alone, too`() {
+    for ended in [2000, 8000] {
+      var service = Driven.stopping { $0.lingerMax = .seconds(60) }
+      _ = service.at(ended, .ended(0))
+      _ = service.at(ended, .childless)
+      #expect(end(of: &service, from: ended).at == 10_000)
+    }
+  }
+
+  @Test func `ebb does not wait at all for who ends after that, but kills what it leaves behind`() {
+    var service = Driven.stopping()
+    _ = service.at(30_000, .ended(0))
+    let done = end(of: &service, from: 30_000)
+    #expect(done.at <= 31_000)
+    #expect(done.kills > 0)
+  }
+
+  @Test func `three seconds are left for the end, however late the stop signal`() {
+    // Who lets requests take longer than the limit knows of a longer one.
+    var service = Driven.serving {
+      $0.busyMax = .seconds(60)
+      $0.lingerMax = .seconds(60)
+    }
+    _ = service.at(1000, .drainSignal(term))
+    _ = service.at(40_000, busy(1))
+    _ = service.at(41_000, .tick)
+    #expect(service.at(41_000, quiet) == [.stop])
+    _ = service.at(42_000, .ended(0))
+    _ = service.at(42_000, .childless)
+    #expect(end(of: &service, from: 42_000).at == 44_000)
+  }
+
+  @Test func `nothing is hurried of a service that nobody asked to stop`() {
+    var service = Driven.serving()
+    _ = service.at(60_000, .ended(0))
+    #expect(end(of: &service, from: 60_000).at == 63_000)
+  }
+}
+
 // MARK: - Lingering
 
 @Suite struct `Lingering` {
@@ -582,15 +776,30 @@ private func lingering(_ count: Int) -> Event { .look(Look(busy: 0, lingering: c
     #expect(service.at(60_000, .tick) == [.finish(137)])
   }
 
-  @Test func `gives at most half of itself to what comes before the stop signal`() {
-    var service = Driven.serving {
-      $0.lameDuck = .seconds(60)
-      $0.grace = .seconds(10)
+  @Test func `leaves a margin and a reserve to what comes after the stop signal`() {
+    // Seconds of grace, and when the stop signal is due: after 60 %, and after all but four seconds.
+    for (grace, latest) in [(1, 600), (5, 3000), (10, 6000), (30, 26_000)] {
+      var service = Driven.serving {
+        $0.lameDuck = .seconds(60)
+        $0.grace = .seconds(grace)
+        $0.limit = .seconds(grace)
+      }
+      _ = service.at(1000, .drainSignal(term))
+      _ = service.at(1000 + latest - 1, .tick)
+      #expect(service.at(1000 + latest - 1, quiet) == [])
+      #expect(service.wake == 1000 + latest)
+      #expect(service.at(1000 + latest, .tick) == [.look])
+      #expect(service.at(1000 + latest, busy(1)) == [.stop])
+
+      var busyMax = Driven.serving {
+        $0.busyMax = .seconds(60)
+        $0.grace = .seconds(grace)
+        $0.limit = .seconds(grace)
+      }
+      _ = busyMax.at(1000, .drainSignal(term))
+      #expect(busyMax.wake == 1000 + latest)
+      #expect(busyMax.at(1000 + latest, .tick) == [.stop])
     }
-    _ = service.at(1000, .drainSignal(term))
-    #expect(service.wake == 6000)
-    #expect(service.at(6000, .tick) == [.look])
-    #expect(service.at(6000, busy(1)) == [.stop])
   }
 
   @Test func `limits descendants and lingering as well`() {

@@ -59,8 +59,12 @@ struct World {
   private let lameDuck: Int
   private let isAuto: Bool
   private let isDense: Bool
-  private let busyMax: Int
+  /// nil: what the limit leaves.
+  private let busyMax: Int?
   private let grace: Int?
+  /// When the platform kills, after the drain's beginning.
+  private let limit: Int
+  private let noticeAfter: Int
   private let descendantsMax: Int
   private let unaskedMax: Int
   private var lingerMax: Int
@@ -75,6 +79,7 @@ struct World {
   private var hurried = false
   private var ended: (at: Int, code: UInt8)?
   private var stopped: Int?
+  private var saidWaiting: Int?
   private var killedAll: Int?
   private var terminated: Int?
   private var firstKill: Int?
@@ -110,9 +115,11 @@ struct World {
     let second = World.second
 
     lameDuck = random.chance(50) ? 0 : random.time(upTo: 4 * second)
-    busyMax = random.chance(20) ? 0 : random.time(upTo: 3 * second)
+    busyMax = random.chance(40) ? nil : random.chance(20) ? 0 : random.time(upTo: 3 * second)
     // A multiple of 40, so that a tenth of it and a quarter of that are whole.
     grace = random.chance(50) ? nil : 40 * (1 + random.time(upTo: 10 * second) / 40)
+    limit = grace ?? 40 * (1 + random.time(upTo: 12 * second) / 40)
+    noticeAfter = random.chance(50) ? 5 * second : random.time(upTo: 5 * second)
     descendantsMax = 1 + random.time(upTo: 5 * second)
     unaskedMax = 1 + random.time(upTo: second)
     lingerMax = random.chance(30) ? 0 : random.time(upTo: 3 * second)
@@ -124,8 +131,10 @@ struct World {
     if isAuto { plan.quietChance = QuietChance(millionths: UInt32(1 + random.below(500_000))) }
     if isDense { plan.gap = .milliseconds(100 + random.below(1000)) }
     plan.lameDuck = .microseconds(lameDuck)
-    plan.busyMax = .microseconds(busyMax)
+    plan.busyMax = busyMax.map { .microseconds($0) }
     plan.grace = grace.map { .microseconds($0) }
+    plan.limit = .microseconds(limit)
+    plan.noticeAfter = .microseconds(noticeAfter)
     plan.descendantsMax = .microseconds(descendantsMax)
     plan.unaskedMax = .microseconds(unaskedMax)
     plan.lingerMax = .microseconds(lingerMax)
@@ -424,6 +433,10 @@ struct World {
       if ended == nil { broken("kills descendants while the main process lives") }
       firstKill = firstKill ?? now
       killDescendants()
+    case .sayWaiting:
+      if saidWaiting != nil { broken("says twice who is waited for") }
+      saidWaiting = now
+      judgeNotice()
     case .finish(let code):
       if finished != nil { broken("finishes twice") }
       finished = (now, code)
@@ -467,6 +480,31 @@ struct World {
   private mutating func note(_ line: String) { trace.append("\(Double(now) / 1e6)s: \(line)") }
 
   private var killMargin: Int { min(World.second / 2, (grace ?? 0) / 10) }
+  /// What comes behind ebb's own waits, and what is kept for those behind the stop signal.
+  private var margin: Int { min(World.second, limit / 10) }
+  private var reserve: Int { min(3 * World.second, limit * 3 / 10) }
+
+  /// When the stop signal is due at the latest, where there is a grace.
+  private var latestStop: Int {
+    guard grace != nil, let began else { return .max }
+    return began + limit - margin - reserve
+  }
+
+  /// When the lame duck is over at the latest.
+  private var lameDuckEnd: Int { min((began ?? 0) + lameDuck, latestStop) }
+
+  /// When what is busy has held off the stop signal for as long as it may.
+  private var finishingEnd: Int {
+    let since = finishingSince ?? lameDuckEnd
+    guard let busyMax else { return max(since, (began ?? 0) + limit - margin - reserve) }
+    return min(since + busyMax, max(since, latestStop))
+  }
+
+  /// When ebb's own waits behind the stop signal are over at the latest, where there is no grace.
+  private var waitsEnd: Int? {
+    guard grace == nil, let began, let stop = stopped ?? ended?.at else { return nil }
+    return max(began + limit - margin, stop + reserve)
+  }
 
   /// The end of the grace, by our own count.
   private var graceEnd: Int? {
@@ -518,21 +556,29 @@ struct World {
       if wake == nil { broken("is never woken while \(after)") }
     case .stopping:
       if wake == nil && (ended != nil || grace != nil) { broken("is never woken while stopping") }
-      if wake != nil && ended == nil && grace == nil { broken("is woken for nothing while stopping") }
+      let isForNotice = saidWaiting == nil && wake == began.map { .microseconds($0 + noticeAfter) }
+      if wake != nil && ended == nil && grace == nil && !isForNotice {
+        broken("is woken for nothing while stopping")
+      }
+    }
+    if let began, saidWaiting == nil, after != .drained, after != .done,
+      wake.map({ $0 > .microseconds(began + noticeAfter) }) ?? true
+    {
+      broken("does not want to say who is waited for")
     }
     guard isTimely else { return }
     if let graceEnd, now > graceEnd, after != .done, after != .drained {
       broken("goes on beyond the grace")
     }
-    if after == .draining, let began, now > began + lameDuck + busyMax + 1 { broken("drains too long") }
-    if after == .draining, let began, let grace, now > began + grace / 2 + 1 {
-      broken("leaves the service less than half of the grace")
+    if after == .draining, now > finishingEnd + 1 { broken("drains too long") }
+    if after == .draining, grace != nil, now > latestStop + 1 {
+      broken("leaves the end of the stop less than its reserve")
     }
   }
 
   /// The lame duck takes its whole time, or as long as it takes to see that nothing comes any more.
   private mutating func judgeEndOfLameDuck() {
-    guard let began, now < began + min(lameDuck, grace.map { $0 / 2 } ?? .max) else { return }
+    guard let began, now < lameDuckEnd else { return }
     if !isAuto { broken("cuts the lame duck short") }
     if looksWithTraffic < 3 && !isDense { broken("concludes from next to nothing that it is quiet") }
     let areKnown = isDense || looksWithConnections >= 16
@@ -545,19 +591,23 @@ struct World {
   private mutating func judgeStop() {
     if stopped != nil { broken("sends the stop signal twice") }
     if ended != nil { broken("sends the stop signal to a process that has ended") }
-    guard let began else {
+    if began == nil {
       broken("stops a service that nobody asked to stop")
       return
     }
     if toldSignal == nil { broken("stops a service that was only asked to drain") }
     if hurried || floorFrom == now { return }
-    let half = grace.map { $0 / 2 } ?? .max
-    let lameDuckEnded = finishingSince ?? began + min(lameDuck, half)
-    if now < lameDuckEnded { broken("cuts the lame duck short") }
+    if now < finishingSince ?? lameDuckEnd { broken("cuts the lame duck short") }
     let commandRuns = machine.plan.hasDrainCommand && !commandToldEnded
-    if let lastLook, lastLook.busy > 0 || commandRuns, now < lameDuckEnded + busyMax, now - began < half {
+    if let lastLook, lastLook.busy > 0 || commandRuns, now < finishingEnd {
       broken("does not wait for what is busy")
     }
+  }
+
+  private mutating func judgeNotice() {
+    guard let began else { return broken("says who is waited for though nobody asked for a stop") }
+    if now < began + noticeAfter { broken("says too early who is waited for") }
+    if finished != nil || machine.phase == .drained { broken("says who is waited for while nobody is") }
   }
 
   private mutating func judgeKillAll() {
@@ -580,11 +630,15 @@ struct World {
     if code != ended.code { broken("gives another code than the main process's") }
     if isHonest && !descendants.isEmpty {
       if let firstKill {
-        if now < firstKill + World.second && !isGraceOver { broken("does not wait for what it has killed") }
+        let areWaitsOver = waitsEnd.map { now >= $0 } ?? false
+        if now < firstKill + World.second && !isGraceOver && !areWaitsOver {
+          broken("does not wait for what it has killed")
+        }
       } else {
         broken("leaves descendants alive that it has not killed")
       }
-      if terminated == nil && isTimely && !hurried && grace == nil {
+      let hadTime = waitsEnd.map { ended.at < $0 } ?? true
+      if terminated == nil && isTimely && !hurried && grace == nil && hadTime {
         broken("kills descendants that it has not asked to end")
       }
     }
@@ -593,7 +647,8 @@ struct World {
     if let lingerBegan {
       if isTimely && now > lingerBegan + lingers + 1 { broken("lingers too long") }
       let isLeft = lastLook.map { $0.lingering != 0 } ?? true
-      if isLeft && now < lingerBegan + lingers && !hurried && !isGraceOver {
+      let areWaitsOver = waitsEnd.map { now >= $0 } ?? false
+      if isLeft && now < lingerBegan + lingers && !hurried && !isGraceOver && !areWaitsOver {
         broken("does not wait for the last bytes")
       }
     } else if lingers > 0 {
@@ -602,6 +657,7 @@ struct World {
     if isTimely {
       let clearing = (asked ? descendantsMax : unaskedMax) + World.second
       if now > ended.at + clearing + lingers + 10 { broken("ends later than its limits allow") }
+      if let waitsEnd, now > max(ended.at, waitsEnd) + 1 { broken("goes on beyond the platform's limit") }
     }
   }
 

@@ -6,8 +6,8 @@ import Testing
 @Suite(.serialized, .requires(.root, .namespaces, .tool("python3"), .tool("setpriv")))
 struct HostileTests {
   /// The descriptors of an ebb to which nobody is connected: its three standard ones, the loop's, the signals', its
-  /// network namespace's counters, netlink's, and the two places where it listens.
-  private static let descriptorsAtRest = 9
+  /// network namespace's counters, netlink's, the launch's word, and the two places where it listens.
+  private static let descriptorsAtRest = 10
 
   private static let stranger = ["setpriv", "--reuid=64126", "--regid=64126", "--clear-groups", "--"]
 

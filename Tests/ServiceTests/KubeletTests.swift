@@ -207,7 +207,7 @@ import Testing
     let ended = try pod.waitForTermination()
     #expect(ended.exitCode == 7)
     #expect(ended.message?.hasPrefix("ebb: released: 8080 free; stopped in ") == true)
-    #expect(ended.message?.hasSuffix("; 0 connections reset, 0 bytes lost; exit 7\n") == true)
+    #expect(ended.message?.hasSuffix(", 0 connections reset, 0 bytes lost; exit 7\n") == true)
   }
 
   @Test func aServicesOwnTerminationMessageStays() throws {

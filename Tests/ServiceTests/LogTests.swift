@@ -43,7 +43,7 @@ struct LogTests {
     // A variable with 0 is as good as none.
     let run = try serve([], environment: variable.map { [$0: "0"] } ?? [:])
     let report =
-      "ebb: released: 8080 free; stopped in \(Self.time); 0 connections reset, 0 bytes lost; exit 7"
+      "ebb: released: 8080 free; stopped in \(Self.time); 0 requests cut off, 0 connections reset, 0 bytes lost; exit 7"
     expect(try lines(run, of: ""), [report])
   }
 
@@ -65,7 +65,7 @@ struct LogTests {
         "ebb: draining: SIGTERM; 0 connections, 0 busy",
         "ebb: stopping: SIGTERM to pid \(pid)",
         "ebb: stopped: pid \(pid) exited 7 after \(Self.time)",
-        "ebb: released: 8080 free; stopped in \(Self.time); 0 connections reset, 0 bytes lost; exit 7",
+        "ebb: released: 8080 free; stopped in \(Self.time); 0 requests cut off, 0 connections reset, 0 bytes lost; exit 7",
       ])
   }
 
@@ -99,11 +99,12 @@ struct LogTests {
         "sleep 0.5; kill -TERM $PPID; sleep 60",
       ], namespaces: [.network])
     try run.waitForLine(containing: "code 143")
+    try run.waitForLine(containing: "released", on: .errors)
     expect(
       run.errors.lines,
       [
         "ebb: not released: 8081 still listened on, 8082 free, 8083/udp free; stopped in \(Self.time); "
-          + "0 connections reset, 0 bytes lost; exit 143"
+          + "0 requests cut off, 0 connections reset, 0 bytes lost; exit 143"
       ])
   }
 

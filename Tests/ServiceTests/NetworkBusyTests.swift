@@ -49,7 +49,7 @@ struct NetworkBusyTests {
     try run.signal(SIGTERM)
     #expect(client.answer().body == 5)
     #expect(try run.finish() == .code(143))
-    #expect(run.report.contains("; 0 connections reset, 0 bytes lost; exit 143"))
+    #expect(run.report.contains(", 0 connections reset, 0 bytes lost; exit 143"))
   }
 
   @Test(.requires(.root, .namespaces)) func anIdleKeptConnectionHoldsOffNothing() throws {
@@ -104,11 +104,12 @@ struct NetworkBusyTests {
   }
 
   @Test(.requires(.root, .namespaces, .tool("gcc")), arguments: [true, false])
-  func whereNetlinkIsRefusedTheQueuesTellWhoIsBusy(isUnread: Bool) throws {
+  func whereNetlinkIsRefusedTheQueuesTellWhoIsBusyAndOfNobodyElseCanItBeTold(isUnread: Bool) throws {
     let without = try WithoutNetlink()
     let network = try PrivateNetwork()
     let run = try Running.ebb(
-      ["--busy-max", "1500ms", "--verbose"], tide: NetworkBusyTests.abrupt, in: network,
+      ["--busy-max", "1500ms", "--undecided-max", "600ms", "--verbose"], tide: NetworkBusyTests.abrupt,
+      in: network,
       behind: without.command)
     let client = try Client(from: network, 8080)
     try client.request("/unread")
@@ -116,8 +117,27 @@ struct NetworkBusyTests {
     if isUnread { try client.send("more") }
     let end = try run.stop()
     #expect(end.exit == .code(143))
-    #expect(run.errors.text.contains("draining: SIGTERM; 1 connection, \(isUnread ? 1 : 0) busy"))
-    #expect((end.seconds >= 1.5) == isUnread)
+    #expect(
+      run.errors.text.contains(
+        "draining: SIGTERM; 1 connection, \(isUnread ? "1 busy" : "0 busy, 1 undecided")"))
+    #expect(end.seconds >= (isUnread ? 1.5 : 0.6))
+    #expect(run.errors.text.contains("1 still busy") == isUnread)
+  }
+
+  @Test(.requires(.root, .namespaces)) func aStopThatLastsHasSaidWhoIsWaitedFor() throws {
+    let network = try PrivateNetwork()
+    let run = try Running.ebb(["--busy-max", "60s"], tide: NetworkBusyTests.abrupt, in: network)
+    let client = try Client(from: network, 8080)
+    try client.request("/hold")
+    try network.waitUntilUnread(0, on: 8080)
+    try run.signal(SIGTERM)
+    let line = try run.waitForLine(containing: "still draining after 5", on: .errors)
+    #expect(line.contains("1 connection waited for, 1 with a request in progress (one is "))
+    #expect(
+      line.contains(" more at most; Docker kills after 10 s, Kubernetes after 30 s, unless told otherwise"))
+    client.close()
+    #expect(try run.finish() == .code(143))
+    #expect(run.errors.lines.filter { !$0.isEmpty }.count == 2)
   }
 
   // MARK: - The lame duck

@@ -57,7 +57,7 @@ struct NetworkLingerTests {
       if isEbb {
         #expect(answer.body == Scene.bytes)
         #expect(run.report.hasPrefix("ebb: released: 8080 free;"))
-        #expect(run.report.contains("; 0 connections reset, 0 bytes lost; exit 7"))
+        #expect(run.report.contains(", 0 connections reset, 0 bytes lost; exit 7"))
       } else {
         #expect(answer.body < Scene.bytes)
         #expect(answer.end == .silence)

@@ -135,8 +135,8 @@ struct ReadinessTests {
     } else {
       #expect(told.exit == .code(0), "\(told.errors)")
     }
-    // Whatever it met, it keeps nothing of it: signals and the like, its ends of the loop, the control socket.
-    try wait(until: "its descriptors are closed") { try ebb.descriptors() == 7 }
+    // Whatever it met, it keeps nothing of it: signals and the like, its ends of the loop, the launch's word, the control socket.
+    try wait(until: "its descriptors are closed") { try ebb.descriptors() == 8 }
   }
 
   @Test(.requires(.tool("python3"))) func aServerThatSaysNothingCostsNoProcessorTime() throws {
@@ -207,7 +207,7 @@ struct ReadinessTests {
     #expect(
       !ebb.run.processes().contains { $0.commandLine.hasPrefix("sleep 60") && $0.commandLine != "sleep 600 " }
     )
-    #expect(try ebb.descriptors() == 7)
+    #expect(try ebb.descriptors() == 8)
   }
 
   // MARK: - notify
@@ -277,7 +277,7 @@ struct ReadinessTests {
     let ebb = try Supervised(["--ready-when", "notify"], ["python3", "-c", service])
     try ebb.waitUntilReady()
     #expect(try ebb.status()["says"] as? String == "250")
-    try wait(until: "only what it has at rest is open") { try ebb.descriptors() == 9 }
+    try wait(until: "only what it has at rest is open") { try ebb.descriptors() == 10 }
   }
 
   @Test(.requires(.tool("python3"))) func aProcessThatIsNamedAsTheMainOneIsSupervised() throws {

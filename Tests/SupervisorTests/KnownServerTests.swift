@@ -54,8 +54,16 @@ import Testing
     ]
     #expect(table.count == KnownServer.allCases.count)
     for (server, signal) in table { #expect(server.stopSignal == signal, "\(server)") }
-    // php-fpm's own wait is off by default, and uWSGI has none.
-    #expect(KnownServer.allCases.filter { !$0.finishesRequests } == [.phpFPM, .uwsgi])
+    // php-fpm's own wait is off by default, and uWSGI has none; the databases abort their statements.
+    #expect(
+      KnownServer.allCases.filter { !$0.finishesRequests } == [.phpFPM, .postgres, .uwsgi, .mariadb])
+  }
+
+  @Test func `may begin its drain at the signal at which any of them stops`() {
+    for server in KnownServer.allCases { #expect(KnownServer.stopSignals.contains(server.stopSignal)) }
+    for signal: Signal in [.hangup, .user2, .kill, .child] {
+      #expect(!KnownServer.stopSignals.contains(signal))
+    }
   }
 
   @Test func `is not this process`() {

@@ -34,7 +34,8 @@ private func look(waiting: [UInt32] = [], silent: [UInt32] = []) -> LingerLook {
   @Test func `of a stop that lost nothing is the line that was promised`() {
     #expect(
       string(report().text)
-        == "released: 8080 free; stopped in 2.95s; 0 connections reset, 0 bytes lost; exit 0")
+        == "released: 8080 free; stopped in 2.95s; 0 requests cut off, 0 connections reset, 0 bytes lost; exit 0"
+    )
     #expect(!report().hasLosses)
   }
 
@@ -73,7 +74,7 @@ private func look(waiting: [UInt32] = [], silent: [UInt32] = []) -> LingerLook {
         report.duration = nil
         report.exitCode = 137
       }.text)
-    #expect(text == "released: 8080 free; 0 connections reset, 0 bytes lost; exit 137")
+    #expect(text == "released: 8080 free; 0 requests cut off, 0 connections reset, 0 bytes lost; exit 137")
   }
 
   @Test func `counts what was lost, one as one`() {
@@ -81,14 +82,53 @@ private func look(waiting: [UInt32] = [], silent: [UInt32] = []) -> LingerLook {
       report.losses.resets = 1
       report.losses.unacknowledged = 1
     }
-    #expect(string(one.text).contains("; 1 connection reset, 1 byte lost; "))
+    #expect(string(one.text).contains("; 0 requests cut off, 1 connection reset, 1 byte lost; "))
     #expect(one.hasLosses)
     let more = report { report in
       report.losses.resets = 3
       report.losses.unacknowledged = 100
       report.losses.unread = 23
     }
-    #expect(string(more.text).contains("; 3 connections reset, 123 bytes lost; "))
+    #expect(string(more.text).contains("; 0 requests cut off, 3 connections reset, 123 bytes lost; "))
+  }
+
+  @Test func `counts requests that were cut off, whether or not a connection was reset`() {
+    let one = report { $0.losses.cutRequests = 1 }
+    #expect(string(one.text).contains("; 1 request cut off, 0 connections reset, 0 bytes lost; "))
+    #expect(one.hasLosses)
+    // Why, where that is known.
+    let late = report {
+      $0.losses.cutRequests = 2
+      $0.busyMaxEnded = true
+    }
+    #expect(
+      string(late.text).contains(
+        "; 2 requests cut off (still in progress when --busy-max ended), 0 connections reset, "))
+    #expect(!string(report { $0.busyMaxEnded = true }.text).contains("--busy-max"))
+  }
+
+  @Test func `tells of connections of which it is not known whether a request was cut off`() {
+    let some = report {
+      $0.losses.undecided = 1
+      $0.losses.cutRequests = 3
+    }
+    #expect(
+      string(some.text).contains(
+        "; 3 requests cut off, 1 connection undecided, 0 connections reset, "))
+    // What cannot be told is not called a loss.
+    #expect(!report { $0.losses.undecided = 9 }.hasLosses)
+  }
+
+  @Test func `names a Unix socket by its path, with no byte that moves a cursor`() {
+    let text = string(
+      report {
+        $0.ports = [Report.PortEnd(port: 0, path: Array("/run/a\u{1b}.sock".utf8), state: .notListening)]
+        $0.losses.notMeasured = .unixSockets
+      }.text)
+    #expect(
+      text
+        == "released: unix:/run/a\\x1b.sock not listened on; stopped in 2.95s; losses not measured (the kernel tells of no Unix socket's end); exit 0"
+    )
   }
 
   @Test func `never says that no byte was lost where that is not known`() {
@@ -98,7 +138,7 @@ private func look(waiting: [UInt32] = [], silent: [UInt32] = []) -> LingerLook {
     }
     #expect(!string(thrownOut.text).contains("0 bytes lost"))
     #expect(string(thrownOut.text).contains("2 connections reset"))
-    for reason: SocketWatch.Losses.Reason in [.notListening, .refused(.notPermitted), .missed] {
+    for reason: Losses.Reason in [.notListening, .unixSockets, .refused(.notPermitted), .missed] {
       let text = string(report { $0.losses.notMeasured = reason }.text)
       #expect(text.contains("losses not measured ("))
       // What was seen of what was missed is said as that.
@@ -130,6 +170,8 @@ private func look(waiting: [UInt32] = [], silent: [UInt32] = []) -> LingerLook {
   @Test func `survives the largest numbers`() {
     let large = report { report in
       report.losses.resets = .max
+      report.losses.cutRequests = .max
+      report.losses.undecided = .max
       report.losses.unacknowledged = .max / 2
       report.losses.unread = .max / 2
       report.exitCode = 255
@@ -206,6 +248,8 @@ private func look(waiting: [UInt32] = [], silent: [UInt32] = []) -> LingerLook {
     #expect(clean["held"] as? [Int] == [])
     #expect(clean["measured"] as? Bool == true)
     #expect(clean["resets"] as? Int == 0)
+    #expect(clean["cut_requests"] as? Int == 0)
+    #expect(clean["undecided"] as? Int == 0)
     #expect(clean["bytes_unread"] as? Int == 0)
     #expect(clean["bytes_left"] is NSNull)
     #expect(clean["survivors"] == nil)
@@ -215,6 +259,7 @@ private func look(waiting: [UInt32] = [], silent: [UInt32] = []) -> LingerLook {
       report.ports = [
         Report.PortEnd(port: 80, state: .listening), Report.PortEnd(port: 81, state: .inUse),
         Report.PortEnd(port: 82, isUDP: true, state: .inUse), Report.PortEnd(port: 83, state: .unknown),
+        Report.PortEnd(port: 0, path: Array("/s".utf8), state: .listening),
       ]
       report.losses.notMeasured = .missed
       report.left = look(waiting: [10], silent: [20])
@@ -227,6 +272,8 @@ private func look(waiting: [UInt32] = [], silent: [UInt32] = []) -> LingerLook {
     #expect(object["measured"] as? Bool == false)
     // A count of what was seen would be taken for a count of what there was.
     #expect(object["resets"] is NSNull)
+    #expect(object["cut_requests"] is NSNull)
+    #expect(object["undecided"] is NSNull)
     #expect(object["bytes_unacknowledged"] is NSNull)
     #expect(object["connections_left"] as? Int == 2)
     #expect(object["bytes_left"] as? Int == 30)

@@ -20,8 +20,8 @@ private func status(_ change: (inout Status) -> Void = { _ in }) -> Status {
     phase: .serving, inPhase: .milliseconds(1500), uptime: .seconds(62), isReady: true,
     probes: [ProbeRecord(.listen, .holds)], sinceProbed: .milliseconds(250), process: ProcessID(7),
     name: bytes("nginx"),
-    processes: 3, says: nil, origin: .cgroup, ports: [port], arrivals: nil,
-    losses: SocketWatch.Losses(), counters: Counters())
+    processes: 3, says: nil, origin: .cgroup, ports: [port], unix: [], arrivals: nil,
+    losses: Losses(), counters: Counters())
   change(&status)
   return status
 }
@@ -75,6 +75,7 @@ private func object(_ status: Status) throws -> [String: Any] {
         $0.ports[0].count(.finWait1)
         $0.ports[0].unacknowledged = 219_136
         $0.arrivals = Rate(count: 98, in: .seconds(10))
+        $0.ports[0].undecided = 2
         $0.losses.notMeasured = nil
         $0.losses.resets = 1
         $0.losses.unread = 3
@@ -85,7 +86,7 @@ private func object(_ status: Status) throws -> [String: Any] {
         drained for 1.50s; not ready; nginx (pid 7, 1 process), launched 62.00s ago
           says: a\\x0ab\\x1b[2J
           exec:check: exited 1 (0.25s ago)
-          port 8080: not listening, 5 connections, 1 busy, 1 closing, 214 KiB not acknowledged
+          port 8080: not listening, 5 connections, 1 busy, 2 undecided, 1 closing, 214 KiB not acknowledged
           9.8 new connections a second
           since the drain began: 1 connection reset, 7 bytes lost
 
@@ -111,21 +112,44 @@ private func object(_ status: Status) throws -> [String: Any] {
     #expect(lame(quiet).hasSuffix("12 new connections, nothing new for 0.40s; 1.83s would be quiet\n"))
   }
 
+  @Test func `for a person has a line for each Unix socket`() {
+    let text = string(
+      status {
+        $0.ports = []
+        var listener = UnixConnections(given: [bytes("/run/a\n.sock")]).listeners[0]
+        listener.connections = 1
+        $0.unix = [listener]
+        listener.isListening = true
+        $0.unix.append(listener)
+      }.text)
+    #expect(text.hasSuffix("""
+        (0.25s ago)
+          unix:/run/a\\x0a.sock: not listening, 1 connection
+          unix:/run/a\\x0a.sock: listening, 1 connection
+
+        """))
+    #expect(!text.contains("no port found yet"))
+  }
+
   // MARK: - JSON
 
   @Test func `as JSON has the keys that are a contract`() throws {
     let object = try object(status())
     #expect(
       object.keys.sorted() == [
-        "arrivals_per_second", "arrived", "children_reaped", "drains", "lost_bytes", "name", "phase",
+        "arrivals_per_second", "arrived", "children_reaped", "cut_requests", "drains", "lost_bytes", "name", "phase",
         "phase_seconds", "pid", "ports", "ports_from", "probed_seconds_ago", "probes", "processes", "ready",
-        "resets", "says", "signals_forwarded", "silence_wanted_seconds", "silent_seconds", "uptime_seconds",
+        "resets", "says", "signals_forwarded", "silence_wanted_seconds", "silent_seconds", "undecided",
+        "unix", "uptime_seconds",
       ])
     let ports = try #require(object["ports"] as? [[String: Any]])
     #expect(
       ports[0].keys.sorted() == [
-        "busy", "closing", "connections", "listening", "port", "unacknowledged_bytes",
+        "busy", "closing", "connections", "listening", "port", "unacknowledged_bytes", "undecided",
       ])
+    let listener = UnixConnections(given: [bytes("/run/a.sock")]).listeners[0]
+    let unix = try #require(try SupervisorTests.object(status { $0.unix = [listener] })["unix"] as? [[String: Any]])
+    #expect(unix[0].keys.sorted() == ["connections", "listening", "path"])
     let probes = try #require(object["probes"] as? [[String: Any]])
     #expect(probes[0].keys.sorted() == ["holds", "probe"])
     #expect(object["ready"] as? Bool == true)
@@ -144,7 +168,7 @@ private func object(_ status: Status) throws -> [String: Any] {
       })
     for key in [
       "ready", "probed_seconds_ago", "processes", "says", "ports_from", "arrivals_per_second", "resets",
-      "lost_bytes",
+      "lost_bytes", "cut_requests", "undecided",
     ] {
       #expect(object[key] is NSNull, "\(key)")
     }

@@ -121,6 +121,7 @@ int clinux_pipe(int ends[2]);
 struct clinux_tcp_info {
   uint64_t bytes_received, bytes_sent, bytes_acked, bytes_retrans;
   uint32_t last_data_recv, last_data_sent, last_ack_recv, notsent_bytes;
+  uint32_t segs_out, data_segs_in, data_segs_out;
 };
 // false where the kernel's is too short to have them (before Linux 4.19).
 bool clinux_read_tcp_info(const void *bytes, size_t count, struct clinux_tcp_info *info);

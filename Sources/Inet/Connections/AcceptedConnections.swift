@@ -37,3 +37,12 @@ enum KernelCounters {
     return nil
   }
 }
+
+/// Multipath TCP in this network namespace, RFC 8684.
+public enum Multipath {
+  /// Whether a client has asked for it since the namespace was made: MPTcpExt MPCapableSYNRX of /proc/net/netstat.
+  public static var isInUse: Bool {
+    KernelCounters.value("MPTcpExt: ", "MPCapableSYNRX", in: CString("/proc/net/netstat")).map { $0 > 0 }
+      ?? false
+  }
+}

@@ -10,6 +10,7 @@ public final class ArrivalWatch: SocketCollector {
 
   /// Whose connections do not count: probes.
   private let ignored: [PeerRange]
+  private let service: ServiceSockets
   /// Of the look before that before, of the one before, and of this one.
   private var former = CookieIndex()
   private var known = CookieIndex()
@@ -29,8 +30,11 @@ public final class ArrivalWatch: SocketCollector {
   /// More connections than can be remembered: new ones cannot be told from old ones.
   public private(set) var isOverfull = false
 
-  /// A watch that does not count connections of these peers.
-  public init(ignoring ignored: [PeerRange] = []) { self.ignored = ignored }
+  /// A watch of a service's connections that does not count those of some peers.
+  public init(of service: ServiceSockets = ServiceSockets(), ignoring ignored: [PeerRange] = []) {
+    self.service = service
+    self.ignored = ignored
+  }
 
   /// What to ask the table for: whatever dies with a notice still to come, so that it is known then.
   public static func query(ports: [UInt16], wantsRequests: Bool) -> SocketQuery {
@@ -55,8 +59,9 @@ public final class ArrivalWatch: SocketCollector {
 
   /// Takes one connection.
   public override func take(_ socket: TCPSocket) {
+    guard service.owns(socket) else { return }
     if socket.state == .established || socket.state == .closeWait { open += 1 }
-    if current.count < ArrivalWatch.capacity && current.hasRoom {
+    if current.count < ArrivalWatch.capacity && current.hasRoom() {
       _ = current.insert(socket.cookie)
     } else {
       isOverfull = true
@@ -92,8 +97,9 @@ public final class ArrivalWatch: SocketCollector {
   /// Takes the kernel's word that a connection has died. It may come late: one that a look no longer found was counted
   /// by the one before.
   public func take(_ death: Death) {
-    if isFirstLook || known.place(of: death.cookie) != nil || former.place(of: death.cookie) != nil
-      || isIgnored(death.remote)
+    if isFirstLook || known.place(of: death.socket.cookie) != nil
+      || former.place(of: death.socket.cookie) != nil
+      || isIgnored(death.socket.remote) || !service.owned(death.socket)
     {
       return
     }
@@ -111,8 +117,6 @@ public struct PeerRange: Sendable {
   private let address: Endpoint
   /// How many of the address' bits count, of an IPv4 one's 32 or an IPv6 one's 128.
   private let bits: Int
-  /// The port; 0 is every one.
-  private var port: UInt16 = 0
 
   /// "10.0.0.1", "10.0.0.0/8", "2001:db8::/32"; nil where it is none of these.
   public init?(_ text: [UInt8]) {
@@ -128,16 +132,8 @@ public struct PeerRange: Sendable {
     }
   }
 
-  /// One end of a connection on the loopback interface, by its port.
-  public init(loopbackPort port: UInt16) {
-    address = Endpoint(isIPv6: false, high: 0, low: 0x7f00_0001, port: 0)
-    bits = 0
-    self.port = port
-  }
-
   /// Whether a peer's address is one of these.
   public func contains(_ peer: Endpoint) -> Bool {
-    if port != 0 { return peer.port == port && peer.isLoopback }
     if address.isIPv6 && address.ipv4 == nil {
       guard peer.isIPv6 else { return false }
       let upper = min(bits, 64)
@@ -151,13 +147,5 @@ public struct PeerRange: Sendable {
 
   private static func agree(_ left: UInt64, _ right: UInt64, _ bits: Int, of width: Int) -> Bool {
     bits == 0 || (left ^ right) >> UInt64(width - bits) == 0
-  }
-}
-
-extension Endpoint {
-  /// Whether it is 127.0.0.0/8 or ::1.
-  public var isLoopback: Bool {
-    if let ipv4 { return ipv4 >> 24 == 127 }
-    return high == 0 && low == 1
   }
 }

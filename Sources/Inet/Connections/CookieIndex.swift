@@ -18,10 +18,10 @@ struct CookieIndex {
     return number == 0 ? nil : Int(number) - 1
   }
 
-  /// Whether one more can be taken in, with some words of its owner's beside it: the table is large enough, or small,
+  /// Whether one more can be taken in, with so many bytes of its owner's beside it: the table is large enough, or small,
   /// or there is memory for one of twice the size.
-  var hasRoom: Bool {
-    (cookies.count + 1) * 2 <= slots.count || slots.count < 256 || Memory.allows(slots.count * 128)
+  func hasRoom(besides bytes: Int = 0) -> Bool {
+    (cookies.count + 1) * 2 <= slots.count || slots.count < 128 || Memory.allows(slots.count * (32 + bytes))
   }
 
   /// Appends a cookie; false where it is there already.

@@ -6,18 +6,15 @@ import Linux
 /// A notice is sent when the kernel frees the socket: for one that its application had closed, when our FIN is
 /// acknowledged, or at the reset or time-out; for one still open, at the application's close. What happens
 /// after our FIN was acknowledged sends none.
-public struct Death: Equatable, Sendable {
-  /// The service's end.
-  public var local: Endpoint
-  /// The peer's end; port 0 where the kernel had forgotten it.
-  public var remote: Endpoint
-  /// The socket's number.
-  public var cookie: UInt64
+public struct Death: Sendable {
+  /// The socket, as it was at last. The peer's port is 0 where the kernel had forgotten it.
+  public let socket: TCPSocket
   /// Whether it was cut off: by a reset of either side, or because the kernel gave up on its peer.
   public var wasReset: Bool
   /// Payload bytes that the service had written and the peer had not acknowledged.
   public var unacknowledged: UInt64
-  /// Payload bytes from the peer that the service had not read.
+  /// Payload bytes from the peer that the service had not read. The last of them may be the peer's FIN, which the receive
+  /// queue counts: whoever knows takes it off, ``withoutFIN()``.
   public var unread: UInt64
   /// Whether the byte counts are known: not for a connection that never left the accept queue, nor for one
   /// that was closed with SO_LINGER 0.
@@ -30,9 +27,7 @@ public struct Death: Equatable, Sendable {
   /// with one for the peer's FIN; the send queue what was not acknowledged, with one for our FIN, sent or
   /// not; tcpi_bytes_acked is the payload acknowledged, and one more once our FIN is.
   public init?(of socket: TCPSocket) {
-    local = socket.local
-    remote = socket.remote
-    cookie = socket.cookie
+    self.socket = socket
     wasReset = true
     unacknowledged = 0
     unread = 0
@@ -60,6 +55,15 @@ public struct Death: Equatable, Sendable {
     let notSent = UInt64(history.bytesNotSent)
     unacknowledged = notSent == 0 ? min(queued, inFlight) : queued
     unread = UInt64(socket.receiveQueue)
+    // No segment with payload ever came: it is the FIN.
+    if history.dataSegmentsReceived == 0 { unread = 0 }
+  }
+
+  /// The same, of a connection whose peer is known to have closed.
+  public func withoutFIN() -> Death {
+    var death = self
+    death.unread = unread > 0 && UInt64(socket.receiveQueue) == unread ? unread - 1 : unread
+    return death
   }
 }
 
@@ -70,7 +74,7 @@ public struct DeathNotices {
   public let descriptor: FileDescriptor
 
   /// What ``next()`` found.
-  public enum Answer: Equatable {
+  public enum Answer {
     /// A connection has died.
     case death(Death)
     /// The kernel had to drop notices: from here on nothing can be said about losses.

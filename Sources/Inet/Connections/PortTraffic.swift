@@ -6,8 +6,10 @@ public struct PortTraffic: Sendable {
   public var isListening = false
   /// Open connections: ESTABLISHED and CLOSE_WAIT.
   public var connections = 0
-  /// Those of them with work in progress, as one look can tell.
+  /// Those of them with a request in progress, as one look can tell.
   public var busy = 0
+  /// Those of which one look cannot tell.
+  public var undecided = 0
   /// Connections that the application has closed and the kernel still delivers.
   public var closing: Int { counts[2] + counts[3] + counts[4] }
   /// All of them by state, with the names that ss(8) and netstat(8) have made known.
@@ -43,12 +45,15 @@ public struct PortTraffic: Sendable {
 /// What is going on at some ports, in one reading of the table.
 public final class PortTraffics: SocketCollector {
   private let numbers: [UInt16]
+  private let service: ServiceSockets
+  private let tick = Activity.tick()
   /// One for each port asked for, in that order.
   public private(set) var ports: [PortTraffic] = []
 
   /// Nothing yet, at these ports.
-  public init(ports: [UInt16]) {
+  public init(ports: [UInt16], of service: ServiceSockets = ServiceSockets()) {
     numbers = ports
+    self.service = service
     super.init()
     restart()
   }
@@ -71,13 +76,18 @@ public final class PortTraffics: SocketCollector {
       ports[index].isListening = true
       return
     }
+    guard service.owns(socket) else { return }
     ports[index].unacknowledged += UInt64(socket.unacknowledged)
     ports[index].count(socket.state)
     if socket.state.isDelivering {
       ports[index].lingering += UInt64(socket.unacknowledged)
     } else {
       ports[index].connections += 1
-      if Activity(of: socket) == .busy { ports[index].busy += 1 }
+      switch Activity(of: socket, tick: tick).verdict {
+      case .inProgress: ports[index].busy += 1
+      case .undecided: ports[index].undecided += 1
+      case .idle: break
+      }
     }
   }
 }

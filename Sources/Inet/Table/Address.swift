@@ -29,6 +29,11 @@ public struct Endpoint: Equatable, Sendable {
     self.init(isIPv6: family == 6, high: high, low: low, port: 0)
   }
 
+  /// A port of the loopback address, 127.0.0.1 or ::1.
+  public static func loopback(_ port: UInt16, isIPv6: Bool) -> Endpoint {
+    Endpoint(isIPv6: isIPv6, high: 0, low: isIPv6 ? 1 : 0x7f00_0001, port: port)
+  }
+
   /// Whether it is every address of the host: 0.0.0.0 or ::.
   public var isUnspecified: Bool { high == 0 && low == 0 }
 

@@ -154,6 +154,9 @@ extension TCPSocket.History {
     bytesRepeated = info.bytes_retrans
     bytesAcknowledged = info.bytes_acked
     bytesNotSent = info.notsent_bytes
+    segmentsSent = info.segs_out
+    dataSegmentsReceived = info.data_segs_in
+    dataSegmentsSent = info.data_segs_out
     sinceReceived = .milliseconds(Int64(info.last_data_recv))
     sinceSent = .milliseconds(Int64(info.last_data_sent))
     sinceAcknowledged = .milliseconds(Int64(info.last_ack_recv))

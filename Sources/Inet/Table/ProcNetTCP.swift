@@ -54,7 +54,7 @@ extension TCPSocket {
   /// The socket in a line of /proc/net/tcp or tcp6, net/ipv4/tcp_ipv4.c get_tcp4_sock(); nil where it makes no
   /// sense.
   init?(procLine line: UnsafeRawBufferPointer) {
-    // sl local remote st tx:rx tr:when retrnsmt uid timeout inode …
+    // sl local remote st tx:rx tr:when retrnsmt uid timeout inode ref pointer rto ato quick<<1|pingpong …
     var line = ProcLine(line)
     line.skipBlanks()
     line.skip()
@@ -72,16 +72,23 @@ extension TCPSocket {
     let inode = line.decimal(atMost: .max)
     // What is behind the inode shows that its last digit is there.
     guard line.makesSense, !line.isAtEnd, let state else { return nil }
+    // A TIME_WAIT's line ends after the pointer.
+    for _ in 0..<4 { line.skip() }
+    let mode = line.isAtEnd ? nil : line.number()
     self.init(
       state: state, local: local, remote: remote, cookie: TCPSocket.hash(local, remote),
       receiveQueue: receiveQueue, sendQueue: sendQueue, timer: timer,
       retransmissions: UInt8(truncatingIfNeeded: min(retransmissions, 255)),
       // In clock ticks (USER_HZ, 100 a second on every architecture of ours).
       expires: .milliseconds(Int64(min(ticks, 1 << 32)) * 10), user: user, inode: inode)
+    isPingpong = mode.map { $0 & 1 != 0 }
   }
 
+  /// The cookie that the same connection has in /proc/net/tcp.
+  var endsHash: UInt64 { TCPSocket.hash(local, remote) }
+
   /// An identity for a row that has none: FNV-1a over both ends.
-  private static func hash(_ local: Endpoint, _ remote: Endpoint) -> UInt64 {
+  static func hash(_ local: Endpoint, _ remote: Endpoint) -> UInt64 {
     add(remote, to: add(local, to: 0xcbf2_9ce4_8422_2325))
   }
 
@@ -123,6 +130,18 @@ private struct ProcLine {
 
   mutating func decimal(atMost limit: UInt64) -> UInt64 {
     number(10, digits: 18, limit, before: UInt8(ascii: " "))
+  }
+
+  /// A decimal number that need not be there; nil where it is not.
+  mutating func number() -> UInt64? {
+    var value: UInt64 = 0
+    let start = offset
+    while offset < bytes.count, case let digit = bytes[offset] &- UInt8(ascii: "0"), digit <= 9 {
+      if offset - start > 17 { return nil }
+      value = value * 10 + UInt64(digit)
+      offset += 1
+    }
+    return offset == start ? nil : value
   }
 
   /// A number of at most so many digits, and what ends it.

@@ -13,6 +13,8 @@ public struct SocketTable {
   private var diagnostics: SocketDiagnostics?
   /// Where the rows came from last; nil before the first reading.
   public private(set) var source: Source?
+  /// Why it is not netlink; nil where that was not asked, or answers.
+  public private(set) var netlinkError: Errno?
 
   /// A table that has not been read yet; opens nothing until it is.
   public init() {}
@@ -35,6 +37,7 @@ public struct SocketTable {
         // Netlink that has worked before is not given up for one failure.
         if source == .netlink { throw error }
         netlinkError = error
+        self.netlinkError = error
       }
     }
     do throws(Errno) {

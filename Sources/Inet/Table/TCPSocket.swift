@@ -36,6 +36,9 @@ public struct TCPSocket: Sendable {
   public var interface: UInt32 = 0
   /// The connection's history; nil where it was not asked for or cannot be had.
   public var history: History?
+  /// Whether the socket is in pingpong mode (include/net/inet_connection_sock.h): it sent within 40 ms of a receive, and
+  /// no acknowledgement has had to go out alone since. nil from netlink, which does not tell.
+  public var isPingpong: Bool?
 
   /// What TCP_INFO tells of a connection, tcp(7) and include/uapi/linux/tcp.h.
   public struct History: Equatable, Sendable {
@@ -50,6 +53,12 @@ public struct TCPSocket: Sendable {
     public var bytesAcknowledged: UInt64 = 0
     /// Bytes written that have never been sent; a FIN behind them counts one.
     public var bytesNotSent: UInt32 = 0
+    /// Segments sent, those without payload included; the SYN-ACK of an accepted connection is not.
+    public var segmentsSent: UInt32 = 0
+    /// Segments received that had payload.
+    public var dataSegmentsReceived: UInt32 = 0
+    /// Segments sent that had payload, repetitions included.
+    public var dataSegmentsSent: UInt32 = 0
     /// How long ago data was last received; before any: since the connection was made. In steps of the
     /// kernel's tick.
     public var sinceReceived: Duration
@@ -75,6 +84,11 @@ public struct TCPSocket: Sendable {
   /// Bytes that have arrived and that the application has not read, without the FIN.
   public var unread: UInt32 {
     peerHasClosed && receiveQueue > 0 ? receiveQueue - 1 : receiveQueue
+  }
+
+  /// Payload bytes received, the FIN not counted; nil without a history.
+  public var payloadReceived: UInt64? {
+    history.map { peerHasClosed && $0.bytesReceived > 0 ? $0.bytesReceived - 1 : $0.bytesReceived }
   }
 
   /// Bytes that the application has written and the peer not acknowledged, without our FIN.

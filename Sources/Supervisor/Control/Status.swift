@@ -24,6 +24,8 @@ struct Status {
   /// Why the ports are not known; nil where they are, or none is listened on.
   var blindness: Text?
   var ports: [PortTraffic]
+  /// The service's Unix sockets.
+  var unix: [UnixConnections.Listener]
   /// Connections a second that were accepted in this network namespace since it was asked before; nil the
   /// first time, and where the counter cannot be read.
   var arrivals: Rate?
@@ -33,13 +35,14 @@ struct Status {
   var silent = Duration.zero
   /// New connections since the drain began; nil where they were not all seen.
   var arrived: UInt64?
-  var losses: SocketWatch.Losses
+  var losses: Losses
   var counters: Counters
 
   /// Open connections of all ports.
   var connections: Int {
     var sum = 0
     for port in ports { sum += port.connections }
+    for listener in unix { sum += listener.connections }
     return sum
   }
   /// Busy ones of all ports.
@@ -83,6 +86,7 @@ struct Status {
       text.append("  port ", Int(port.port), port.isListening ? ": listening" : ": not listening")
       text.append(", ", port.connections, of: "connection")
       text.append(", ", port.busy, " busy")
+      if port.undecided > 0 { text.append(", ", port.undecided, " undecided") }
       let closing = port.closing
       if closing > 0 { text.append(", ", closing, " closing") }
       if port.unacknowledged > 0 {
@@ -92,7 +96,14 @@ struct Status {
       }
       text.append("\n")
     }
-    if ports.isEmpty {
+    for listener in unix {
+      text.append("  unix:")
+      text.append(printable: listener.path)
+      text.append(listener.isListening ? ": listening, " : ": not listening, ")
+      text.append("", listener.connections, of: "connection")
+      text.append("\n")
+    }
+    if ports.isEmpty && unix.isEmpty {
       if let blindness {
         text.append(contentsOf: "  no port is known, for \(blindness)\n")
       } else {
@@ -149,8 +160,18 @@ struct Status {
       facts.add("listening", flag: port.isListening)
       facts.add("connections", port.connections)
       facts.add("busy", port.busy)
+      facts.add("undecided", port.undecided)
       facts.add("closing", port.closing)
       facts.add("unacknowledged_bytes", Int64(clamping: port.unacknowledged))
+      facts.close("}")
+    }
+    facts.close("]")
+    facts.open("unix", "[")
+    for listener in unix {
+      facts.openObject()
+      facts.add("path", text: listener.path)
+      facts.add("listening", flag: listener.isListening)
+      facts.add("connections", listener.connections)
       facts.close("}")
     }
     facts.close("]")
@@ -159,6 +180,8 @@ struct Status {
     facts.add("silent_seconds", seconds: quiet == nil ? nil : silent)
     facts.add("silence_wanted_seconds", seconds: quiet?.silence)
     let isMeasured = losses.notMeasured == nil
+    facts.add("cut_requests", number: isMeasured ? Int64(losses.cutRequests) : nil)
+    facts.add("undecided", number: isMeasured ? Int64(losses.undecided) : nil)
     facts.add("resets", number: isMeasured ? Int64(losses.resets) : nil)
     facts.add("lost_bytes", number: isMeasured ? Int64(clamping: losses.bytes) : nil)
     facts.add("signals_forwarded", counters.signalsForwarded)
@@ -211,7 +234,7 @@ extension Supervisor {
       probes: readiness.probes, sinceProbed: readiness.lastCheck.map { now - $0 }, process: service.process,
       name: look.name ?? configuration.program.bytes, processes: look.processes,
       says: readiness.saysStatus, origin: sockets.ports.origin, blindness: sockets.blindness,
-      ports: look.ports, arrivals: look.arrivals,
+      ports: look.ports, unix: sockets.unix.listeners, arrivals: look.arrivals,
       quiet: isLameDuck ? lifecycle.quiet : nil, silent: lifecycle.quiet?.silent(at: now) ?? .zero,
       arrived: sockets.arrived, losses: sockets.losses, counters: counters)
   }
@@ -223,6 +246,8 @@ extension Supervisor {
     }
     let family = try? ProcessTable.descendants(of: .own)
     sockets.findPorts(of: family)
+    sockets.findUnixSockets(of: family)
+    sockets.unix.look(at: began, isOneRequest: sockets.unixIsOneRequest)
     let ports = sockets.portTraffic()
     let took = now - began
     let look = StatusLook(

@@ -1,4 +1,5 @@
 import CLinux
+import Inet
 import Linux
 
 /// One evaluation of all probes, from the moment that somebody asks to the answer: connections and commands
@@ -113,6 +114,9 @@ final class ProbeRecord {
           if error != Errno(EINPROGRESS) { throw error }
         }
         try world.wait(for: descriptor, of: index, isNew: true)
+        world.sockets.service.noteProbe(
+          local: .loopback(port, isIPv6: isIPv6),
+          remote: .loopback(clinux_local_port(descriptor.rawValue), isIPv6: isIPv6))
         stage = .connecting
         result = nil
       } catch {

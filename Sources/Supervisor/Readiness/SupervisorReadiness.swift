@@ -97,7 +97,6 @@ extension Supervisor {
   func wait(for descriptor: FileDescriptor, of index: Int, isNew: Bool) throws(Errno) {
     let token = Token(.probe, (readiness.checks & 0xff_ffff) << 8 | index).rawValue
     if isNew {
-      sockets.noteProbe(from: clinux_local_port(descriptor.rawValue))
       try waiter.add(descriptor, token: token, writable: true)
     } else {
       try waiter.modify(descriptor, token: token, writable: false)
@@ -109,6 +108,13 @@ extension Supervisor {
   func listens() -> ProbeResult {
     if sockets.listensAsBefore() { return .holds }
     sockets.findPorts()
+    if !configuration.unixPaths.isEmpty {
+      sockets.unix.look(at: now, isOneRequest: true)
+      for listener in sockets.unix.listeners where listener.isGiven && !listener.isListening {
+        return .fails("nothing listens on unix:\(listener.path)")
+      }
+      if sockets.ports.ports.isEmpty { return .holds }
+    }
     if sockets.ports.ports.isEmpty {
       if let why = sockets.blindness { return .fails("no port is known, for \(why)") }
       return .fails("the service listens on no port that could be found (--ports or --ready-when say more)")

@@ -54,10 +54,9 @@ public enum KnownServer: CaseIterable, Sendable {
   /// connections is all that they have.
   public var finishesRequests: Bool {
     switch self {
-    case .phpFPM, .uwsgi: false
-    case .nginx, .httpd, .haproxy, .lighttpd, .postgres, .unicorn, .gunicorn, .uvicorn, .puma, .caddy, .redis,
-      .mariadb:
-      true
+    // PostgreSQL and MariaDB tell sessions, and abort their statements.
+    case .phpFPM, .uwsgi, .postgres, .mariadb: false
+    case .nginx, .httpd, .haproxy, .lighttpd, .unicorn, .gunicorn, .uvicorn, .puma, .caddy, .redis: true
     }
   }
 

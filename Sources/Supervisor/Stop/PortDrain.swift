@@ -15,8 +15,10 @@ public struct PortDrain {
   public var quietChance = QuietChance.standard
   /// `--ignore-peer`.
   public var ignoredPeers: [PeerRange] = []
-  /// `--busy-max`; nil is 5 s.
+  /// `--busy-max`; nil is what is left of the platform's time.
   public var busyMax: Duration?
+  /// `--undecided-max`.
+  public var undecidedMax: Duration = .seconds(3)
 
   /// A drain of no port.
   public init() {}
@@ -26,16 +28,17 @@ public struct PortDrain {
     var plan = Plan()
     plan.lameDuck = lameDuck ?? lameDuckMax ?? Platform.lameDuckMax
     if lameDuck == nil { plan.quietChance = quietChance }
-    if let busyMax { plan.busyMax = busyMax }
+    plan.busyMax = busyMax
+    plan.limit = Platform.stopLimit
     var lifecycle = Lifecycle(plan: plan)
     let watch = SocketWatch(given: ports, ignoring: ignoredPeers)
     let began = MonotonicClock.now
     // A table that cannot be read would let everything pass for idle.
-    let first = try watch.trafficOrError()
+    let first = try watch.trafficOrError(at: began)
     watch.listenForDeaths()
     watch.beginArrivals(at: began)
     say(
-      "draining: \(first.connections, "connection"), \(first.busy) busy; no supervisor, so the ports are watched"
+      "draining: \(first.connections, "connection"), \(first.inProgress) busy; no supervisor, so the ports are watched"
     )
     var event: Event? = .drainRequest
     var busy = 0
@@ -55,8 +58,8 @@ public struct PortDrain {
             toldQuiet = true
             say("quiet: nothing new for \(quiet.silent(at: MonotonicClock.now))")
           }
-          watch.followBusy()
-          busy = try watch.trafficOrError().busy
+          watch.beginWaiting(at: MonotonicClock.now, undecidedMax: undecidedMax)
+          busy = try watch.trafficOrError(at: MonotonicClock.now).waitedFor
           event = .look(Look(busy: busy, lingering: 0))
         }
       }

@@ -10,7 +10,9 @@ struct Report {
   /// Why the ports are not known; nil where they are, or none is listened on.
   var blindness: Text?
   /// What was lost.
-  var losses = SocketWatch.Losses()
+  var losses = Losses()
+  /// The stop signal went out though requests were in progress.
+  var busyMaxEnded = false
   /// What was still not acknowledged when the waiting ended; nil where that could not be looked at.
   var left: LingerLook?
   /// Processes that could not be ended.
@@ -18,10 +20,12 @@ struct Report {
   /// ebb's exit code.
   var exitCode: UInt8
 
-  /// A port at the end.
+  /// A port at the end, or a Unix socket.
   struct PortEnd {
     var port: UInt16
     var isUDP = false
+    /// A Unix socket's path; nil for a port.
+    var path: [UInt8]?
     var state: State
 
     enum State: Equatable {
@@ -40,7 +44,8 @@ struct Report {
 
   /// Whether something went wrong that a quiet log tells too.
   var hasLosses: Bool {
-    losses.resets > 0 || (left.map { $0.waiting + $0.silent > 0 } ?? false) || (survivors ?? 0) > 0
+    losses.resets > 0 || losses.cutRequests > 0 || (left.map { $0.waiting + $0.silent > 0 } ?? false)
+      || (survivors ?? 0) > 0
   }
 
   private var isReleased: Bool {
@@ -91,6 +96,7 @@ struct Report {
       text.append("losses not measured (")
       switch reason {
       case .notListening: text.append("the ports were not known in time")
+      case .unixSockets: text.append("the kernel tells of no Unix socket's end")
       case .refused(let error): error.write(to: &text)
       case .missed:
         text.append("the kernel dropped notices; seen: ")
@@ -106,7 +112,14 @@ struct Report {
   }
 
   private func writeCounts(to text: inout Text) {
-    text.append("", losses.resets, of: "connection")
+    text.append("", losses.cutRequests, of: "request")
+    text.append(" cut off")
+    if losses.cutRequests > 0 && busyMaxEnded { text.append(" (still in progress when --busy-max ended)") }
+    if losses.undecided > 0 {
+      text.append(", ", losses.undecided, of: "connection")
+      text.append(" undecided")
+    }
+    text.append(", ", losses.resets, of: "connection")
     text.append(" reset")
     let bytes = Int(clamping: losses.bytes)
     if losses.thrownOut > 0 {
@@ -127,6 +140,8 @@ struct Report {
     facts.add("held", numbers: tcpPorts { $0 == .listening || $0 == .inUse })
     let isMeasured = losses.notMeasured == nil
     facts.add("measured", flag: isMeasured)
+    facts.add("cut_requests", number: isMeasured ? Int64(losses.cutRequests) : nil)
+    facts.add("undecided", number: isMeasured ? Int64(losses.undecided) : nil)
     facts.add("resets", number: isMeasured ? Int64(losses.resets) : nil)
     facts.add("thrown_out", number: isMeasured ? Int64(losses.thrownOut) : nil)
     facts.add("bytes_unread", number: isMeasured ? Int64(clamping: losses.unread) : nil)
@@ -139,7 +154,7 @@ struct Report {
 
   private func tcpPorts(_ isMeant: (PortEnd.State) -> Bool) -> [UInt16] {
     var found: [UInt16] = []
-    for end in ports where !end.isUDP && isMeant(end.state) { found.append(end.port) }
+    for end in ports where !end.isUDP && end.path == nil && isMeant(end.state) { found.append(end.port) }
     return found
   }
 }
@@ -147,7 +162,12 @@ struct Report {
 extension Report.PortEnd: TextRepresentable {
   /// "8080 free", "53/udp free", "8080 still listened on".
   func write(to text: inout Text) {
-    text.append(port)
+    if let path {
+      text.append("unix:")
+      text.append(printable: path)
+    } else {
+      text.append(port)
+    }
     if isUDP { text.append("/udp") }
     switch state {
     case .free: text.append(" free")

@@ -11,7 +11,14 @@ final class SocketWatch {
   /// whose a socket is.
   private var listenersBefore: [UInt64] = []
 
-  private var busyWatch: BusyWatch?
+  /// Whose a connection at these ports is.
+  let service = ServiceSockets()
+  /// The connections at its Unix sockets.
+  let unix: UnixConnections
+  /// The server is known to get one request a connection there.
+  var unixIsOneRequest = false
+  /// nil before the drain, and after the end of a drain that was only asked for.
+  private var tracker: RequestTracker?
   private var arrivalWatch: ArrivalWatch?
   /// ``AcceptedConnections`` at the last look for arrivals, and when that was.
   private var lastAccepted: UInt64?
@@ -20,13 +27,13 @@ final class SocketWatch {
   private(set) var arrived: UInt64?
   /// The count had grown at the last look: a connection is counted a moment before it is in the table.
   private var mayBeIncomplete = false
-  /// `--ignore-peer`, and the ports from which ebb itself has probed last.
+  /// `--ignore-peer`.
   private let ignoredPeers: [PeerRange]
-  private var probePorts: [UInt16] = []
-  /// Connections of its probes that the service had not accepted when the drain began, by their cookies.
-  private var unacceptedProbes: [UInt64] = []
   private(set) var notices: DeathNotices?
-  private(set) var losses = Losses()
+  /// What was lost from the start of the drain on.
+  let lost = LossCounter()
+  /// The same.
+  var losses: Losses { lost.losses }
   private var excluded: [UInt16] = []
   private let counters = SocketCounters()
   /// How many sockets ebb itself has open for good.
@@ -42,45 +49,12 @@ final class SocketWatch {
   /// Something new listens, and whose it is cannot be seen.
   private var hasUnknownListeners = false
 
-  /// What was lost from the start of the drain on, as far as the kernel told.
-  struct Losses {
-    /// Why nothing can be said; nil while everything was seen.
-    var notMeasured: Reason? = .notListening
-    /// Connections that were reset.
-    var resets = 0
-    /// Those of them that were thrown out by our side before anybody looked at them: their bytes are unknown.
-    var thrownOut = 0
-    /// Bytes that the service had written and nobody acknowledged, in those connections.
-    var unacknowledged: UInt64 = 0
-    /// Bytes that clients had sent and the service had not read, in those connections.
-    var unread: UInt64 = 0
-
-    /// Both together.
-    var bytes: UInt64 {
-      let sum = unread.addingReportingOverflow(unacknowledged)
-      return sum.overflow ? .max : sum.partialValue
-    }
-
-    enum Reason {
-      /// The drain had not begun, or no port is known.
-      case notListening
-      /// The kernel does not tell, or may not: no netlink, a seccomp profile.
-      case refused(Errno)
-      /// The kernel had to drop notices.
-      case missed
-      /// The kernel's notices were still under way when the report was due.
-      case late
-    }
-
-    /// Whether all was seen, and nothing was lost.
-    var isNone: Bool { notMeasured == nil && resets == 0 }
-  }
-
   /// A watch over these ports, or over those that are found where there are none. What comes from `peers` is no
   /// traffic.
-  init(given: [UInt16], ignoring peers: [PeerRange]) {
+  init(given: [UInt16], unix paths: [[UInt8]] = [], ignoring peers: [PeerRange]) {
     ignoredPeers = peers
-    ports = ServicePorts(ports: given, origin: given.isEmpty ? nil : .given)
+    unix = UnixConnections(given: paths)
+    ports = ServicePorts(ports: given, origin: given.isEmpty && paths.isEmpty ? nil : .given)
   }
 
   /// Notes what listens before the launch, unless the ports are given: should neither the cgroup nor the
@@ -104,12 +78,32 @@ final class SocketWatch {
     }
   }
 
+  /// Notes whose the listeners at the service's ports are, so that strangers at the same number are known.
+  private func noteOwners(_ family: [ProcessRecord]? = nil) {
+    guard let listening = listening(), !listening.isEmpty else { return }
+    let cgroup = Cgroup.own
+    var known = false
+    if let cgroup {
+      for socket in listening where socket.cgroup == cgroup { known = true }
+    }
+    if known {
+      for socket in listening { service.note(socket, isService: socket.cgroup == cgroup) }
+      return
+    }
+    let family = processes(family)
+    let owners = SocketOwners(family)
+    for socket in listening where owners.hold(socket.inode) { known = true }
+    // Where nobody is seen to hold one, whoever listens there is the service.
+    for socket in listening { service.note(socket, isService: !known || owners.hold(socket.inode)) }
+  }
+
   /// Takes a port out of what can be found: ebb's own pages are served there.
   func exclude(_ port: UInt16) { excluded.append(port) }
 
   /// Looks for the service's listening sockets, unless the user named the ports. `family` is the
   /// service's processes, where they are known already.
   func findPorts(of family: [ProcessRecord]? = nil) {
+    defer { noteOwners(family) }
     guard ports.origin != .given else { return }
     guard let listeners = listeners() else { return }
     var others: [TCPSocket] = []
@@ -185,7 +179,7 @@ final class SocketWatch {
   /// What is going on at the service's ports now; empty where none is known or the table cannot be read.
   func portTraffic() -> [PortTraffic] {
     if ports.ports.isEmpty { return [] }
-    let traffics = PortTraffics(ports: ports.ports)
+    let traffics = PortTraffics(ports: ports.ports, of: service)
     guard (try? table.read(traffics.query, into: traffics)) != nil else { return [] }
     return traffics.ports
   }
@@ -204,24 +198,9 @@ final class SocketWatch {
     return rate
   }
 
-  /// A probe of ebb's own goes out from this port: no traffic. As many are remembered as an accept queue holds,
-  /// since in that of a service that hangs they stay.
-  func noteProbe(from port: UInt16) {
-    if port == 0 || probePorts.contains(port) { return }
-    if probePorts.count >= 128 { probePorts.removeFirst() }
-    probePorts.append(port)
-  }
-
-  /// Whether it is a probe that has died: nothing is lost with it. Of one that was in the accept queue the
-  /// kernel has forgotten the port.
-  private func isProbe(_ death: Death) -> Bool {
-    death.remote.isLoopback
-      && (probePorts.contains(death.remote.port) || unacceptedProbes.contains(death.cookie))
-  }
-
   /// Begins to look for arrivals: what is there now is not new.
   func beginArrivals(at now: Duration) {
-    arrivalWatch = ArrivalWatch(ignoring: ignoredPeers + probePorts.map { PeerRange(loopbackPort: $0) })
+    arrivalWatch = ArrivalWatch(of: service, ignoring: ignoredPeers)
     arrived = 0
     _ = lookAtArrivals(wantsRequests: true, at: now)
   }
@@ -276,23 +255,28 @@ final class SocketWatch {
 
   /// Begins to listen for deaths. From here on losses are counted.
   func listenForDeaths() {
-    guard !ports.ports.isEmpty, notices == nil else { return }
+    guard notices == nil else { return }
+    if ports.ports.isEmpty {
+      if !unix.listeners.isEmpty { lost.losses.notMeasured = .unixSockets }
+      return
+    }
+    // Where the kernel has no inet_diag, it takes the subscription, and never sends a notice.
+    if table.source == .proc {
+      lost.losses.notMeasured = .refused(table.netlinkError ?? .noSuchFile)
+      return
+    }
     do throws(Errno) {
       notices = try DeathNotices(ports: ports.ports)
-      losses.notMeasured = nil
-      if probePorts.isEmpty { return }
-      let watch = BusyWatch(probePorts: probePorts)
-      try? table.read(BusyWatch.query(ports: ports.ports), into: watch)
-      unacceptedProbes = watch.unacceptedProbes
+      lost.losses.notMeasured = nil
     } catch {
-      losses.notMeasured = .refused(error)
+      lost.losses.notMeasured = .refused(error)
     }
   }
 
   /// Waits for the notices that are under way, so that what is not counted then was not lost.
   func awaitNotices() {
     guard notices != nil, losses.notMeasured == nil else { return }
-    if !DeathNotices.waitForThoseUnderWay(atMost: .milliseconds(100)) { losses.notMeasured = .late }
+    if !DeathNotices.waitForThoseUnderWay(atMost: .milliseconds(100)) { lost.losses.notMeasured = .late }
   }
 
   /// Takes in the notices that have come, at most `limit`; false when there may be more.
@@ -301,34 +285,50 @@ final class SocketWatch {
     for _ in 0..<limit {
       switch notices.next() {
       case .none: return true
-      case .missed: losses.notMeasured = .missed
+      case .missed: lost.losses.notMeasured = .missed
       case .death(let death):
         arrivalWatch?.take(death)
-        guard death.wasReset, !isProbe(death) else { continue }
-        losses.resets += 1
-        if !death.isMeasured { losses.thrownOut += 1 }
-        losses.unacknowledged += death.unacknowledged
-        losses.unread += death.unread
-        tell(death)
+        if service.owned(death.socket), lost.count(death, tracker) { tell(death) }
       }
     }
     return false
   }
 
-  /// The open connections and the busy ones among them; nil where they cannot be read, or no port is known.
+  /// The open connections, and what goes on on them.
   struct Traffic {
     var connections: Int
-    var busy: Int
-    /// Busy ones that are not followed one by one, since there is no memory for it.
+    /// With a request in progress.
+    var inProgress: Int
+    /// Of which that cannot be told.
+    var undecided: Int
+    /// That hold off the stop signal; before the waiting, none.
+    var waitedFor: Int
+    /// Not followed one by one, since there is no memory for it.
     var notFollowed: Int
+    /// The client of one that is waited for.
+    var example: Endpoint?
+
+    /// What there is at Unix sockets.
+    init(of unix: UnixConnections) {
+      connections = unix.connections
+      inProgress = 0
+      undecided = unix.connections
+      waitedFor = unix.waitedFor
+      notFollowed = 0
+    }
   }
 
-  /// Looks at the open connections; nil where they cannot be read, or no port is known. The first look after
-  /// ``followBusy()`` decides which are waited for.
-  func lookAtTraffic() -> Traffic? {
-    if ports.ports.isEmpty { return nil }
+  /// Finds the Unix sockets on which the service listens.
+  func findUnixSockets(of family: [ProcessRecord]? = nil) {
+    unix.find(heldBy: SocketOwners(processes(family)))
+  }
+
+  /// Looks at the open connections; nil where they cannot be read, or no port is known.
+  func lookAtTraffic(at now: Duration) -> Traffic? {
+    unix.look(at: now, isOneRequest: unixIsOneRequest)
+    if ports.ports.isEmpty { return unix.listeners.isEmpty ? nil : Traffic(of: unix) }
     do throws(Errno) {
-      let traffic = try trafficOrError()
+      let traffic = try trafficOrError(at: now)
       unreadable = nil
       return traffic
     } catch {
@@ -338,21 +338,52 @@ final class SocketWatch {
   }
 
   /// The same, with the reason where they cannot be read.
-  func trafficOrError() throws(Errno) -> Traffic {
-    let watch = busyWatch ?? BusyWatch(probePorts: probePorts)
-    watch.beginLook()
-    try table.read(BusyWatch.query(ports: ports.ports), into: watch)
-    watch.endLook()
-    return Traffic(connections: watch.connections, busy: watch.busy, notFollowed: watch.notFollowed)
+  func trafficOrError(at now: Duration) throws(Errno) -> Traffic {
+    let tracker = tracker ?? RequestTracker(of: service)
+    self.tracker = tracker
+    try table.read(tracker, ports: ports.ports, at: now)
+    var traffic = Traffic(of: unix)
+    traffic.connections += tracker.connections
+    traffic.inProgress += tracker.inProgress
+    traffic.undecided += tracker.undecided
+    traffic.waitedFor += tracker.waitedFor
+    traffic.notFollowed = tracker.notFollowed
+    traffic.example = tracker.example
+    return traffic
   }
 
-  /// From the next look on, the connections that are busy then are followed.
-  func followBusy() { if busyWatch == nil { busyWatch = BusyWatch(probePorts: probePorts) } }
+  /// From the next look on, the connections of that moment are waited for.
+  func beginWaiting(at now: Duration, undecidedMax: Duration, serverFinishes: Bool = false) {
+    if tracker == nil { tracker = RequestTracker(of: service) }
+    tracker?.serverFinishes = serverFinishes
+    tracker?.beginWaiting(at: now, undecidedMax: undecidedMax)
+    unix.beginWaiting(at: now, undecidedMax: undecidedMax)
+  }
 
-  /// Ends the following, and gives its memory back.
+  /// Ends the looking of a drain that was only asked for, and gives its memory back.
   func endFollowing() {
-    busyWatch = nil
+    tracker = nil
     arrivalWatch = nil
+  }
+
+  /// The service is told to stop, or has ended: how its connections stand now decides whose request is cut off.
+  func beginStop(at now: Duration, serverFinishes: Bool, hasEnded: Bool = false) {
+    if lost.isStopping { return }
+    arrivalWatch = nil
+    _ = lookAtTraffic(at: now)
+    tracker?.serverFinishes = serverFinishes
+    lost.beginStop(tracker, hasEnded: hasEnded, at: now)
+    // The kernel tells of no end of theirs.
+    if !serverFinishes { lost.losses.undecided += unix.connections }
+  }
+
+  /// Judges the connections that the service has closed and whose peers have not heard of it yet: no notice of them will
+  /// come in time.
+  func judgeClosing() {
+    guard lost.isStopping, let tracker, !ports.ports.isEmpty else { return }
+    let closing = ClosingConnections(of: service, tracker)
+    guard (try? table.read(closing.query(ports: ports.ports), into: closing)) != nil else { return }
+    closing.judge { lost.note($0) }
   }
 
   /// The same look once, for the report, where nothing was lingered for: only at ports that are known, and not in the

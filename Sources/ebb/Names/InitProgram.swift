@@ -120,10 +120,11 @@ enum InitProgram {
         asksForMore = true
       case .control: if !configuration.control.isOff { asksForMore = true }
       case .ports, .readyWhen, .readyWhileDraining, .drainOn, .lameDuck, .lameDuckMax, .quietChance,
-        .ignorePeer, .busyMax, .lingerMax,
+        .ignorePeer, .busyMax, .undecidedMax, .lingerMax,
         .grace, .onDrain, .http, .httpDrain, .httpDrainAddress, .terminationLog:
         asksForMore = true
-      case .rewrite, .group, .single, .mapExit, .parentDeathSignal, .subreaper, .noSubreaper, .warnOnReap, .log:
+      case .rewrite, .group, .single, .mapExit, .parentDeathSignal, .subreaper, .noSubreaper, .warnOnReap,
+        .log:
         break
       }
     }

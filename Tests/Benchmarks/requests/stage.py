@@ -27,11 +27,18 @@ def checked(result):
 
 
 def enter():
-    """Into a network, a mount and (for children) a pid namespace of one's own, with loopback up."""
-    checked(libc.unshare(0x40000000 | 0x00020000 | 0x20000000))  # CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID
+    """Into a network, a mount and (for children) a pid namespace of one's own, with loopback up.
+
+    REQUESTS_DELAY: milliseconds that a packet takes there, half of a round trip (needs sch_netem)."""
+    checked(libc.unshare(0x40000000 | 0x00020000))  # CLONE_NEWNET, CLONE_NEWNS
     checked(libc.mount(None, b"/", None, 0x44000, None))  # MS_REC | MS_PRIVATE
     with socket.socket() as one:
         fcntl.ioctl(one, 0x8914, struct.pack("16sh14x", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
+    if delay := os.environ.get("REQUESTS_DELAY"):
+        subprocess.run(
+            ["tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", f"{delay}ms", "limit", "10000"], check=True)
+    # The last: the first child becomes that namespace's first process.
+    checked(libc.unshare(0x20000000))  # CLONE_NEWPID
 
 
 def die_with_parent():

@@ -253,7 +253,8 @@ final class Observations {
     let busy = quiet?["busy"] as? Int ?? 0
     let isAnswered = answer.end == .more
     switch (busy, isAnswered) {
-    case (3, true): outcomes[.busy] = .yes
+    // By the queues alone none is told from an idle one: all are waited for, for 3 s.
+    case (3, true): outcomes[.busy] = draining.contains("queues alone") ? .partly(draining) : .yes
     case (1...2, true): outcomes[.busy] = .partly(draining)
     case (0, false): outcomes[.busy] = .no(draining)
     default: outcomes[.busy] = .broken("\(busy) busy, answer \(answer)")

@@ -1,0 +1,1 @@
+"""What Tests/Kernels/run is made of."""
