@@ -175,7 +175,8 @@ public struct Lifecycle: Sendable {
       return linger(at: now)
     case (.clearing, .tick):
       if now < next { return .none }
-      if now >= kill {
+      // Whoever still can be asked is asked before.
+      if now >= kill && (sent != .nothing || now >= end) {
         if sent == .kill && now >= end { return linger(at: now) }
         // However late this tick comes: nothing is given up before it has been killed.
         if sent != .kill { end = max(end, limited(now + plan.reapMax)) }
@@ -183,8 +184,12 @@ public struct Lifecycle: Sendable {
         sent = .kill
         return Actions(.killDescendants)
       }
+      if sent != .nothing {
+        next = kill
+        return .none
+      }
+      kill = min(max(kill, now + plan.killInterval), max(now, end))
       next = kill
-      if sent != .nothing { return .none }
       sent = .terminate
       return Actions(.terminateDescendants)
     case (.clearing, .drainSignal):
@@ -232,7 +237,8 @@ public struct Lifecycle: Sendable {
   /// When it is to be said who is waited for; nil where nobody is, or it was said.
   private var notice: Duration? {
     guard let began = drainBegan, !hasSaidWaiting, state != .drained, state != .done else { return nil }
-    return began + plan.noticeAfter
+    // A drain that was only asked for has an end of its own: what is waited for is waited for since the signal.
+    return (signalAfterRequest ?? began) + plan.noticeAfter
   }
 
   /// When what the state waits for is over at the latest; nil where only the service itself decides.
@@ -339,8 +345,11 @@ public struct Lifecycle: Sendable {
     state = .clearing
     next = now
     sent = .nothing
-    kill = min(latest, now + (isAsked ? plan.descendantsMax : plan.unaskedMax))
-    end = limited(kill + plan.reapMax)
+    let longest = isAsked ? plan.descendantsMax : plan.unaskedMax
+    end = limited(min(latest, now + longest) + plan.reapMax)
+    kill = min(latest, now + longest)
+    // Of the platform's usual time, unlike of a grace, nothing is left for it by ``killTime``.
+    if plan.grace == nil { kill = min(kill, max(now, end - plan.reapMax)) }
     return .none
   }
 

@@ -141,10 +141,12 @@ struct LoadOptions {
     self.target = target
     if shape.needsBody && bodySize == nil { bodySize = LoadOptions.usualBody }
     if case .halfClose = shape, keptConnections != nil {
-      throw UsageError(text: "load: --shape half-close: each is a connection's last request, so no --keep-alive")
+      throw UsageError(
+        text: "load: --shape half-close: each is a connection's last request, so no --keep-alive")
     }
     if isClosedLoop && (keptConnections == nil || rate != nil || connections != nil) {
-      throw UsageError(text: "load: --closed-loop: expected --keep-alive with it, not --rate or --connections")
+      throw UsageError(
+        text: "load: --closed-loop: expected --keep-alive with it, not --rate or --connections")
     }
     if rate != nil && (think != nil || ramp != nil) {
       throw UsageError(text: "load: --think, --ramp: expected no --rate with it, they are a closed loop's")

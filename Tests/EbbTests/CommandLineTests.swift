@@ -222,7 +222,8 @@ private func seconds(_ count: Int) -> Duration { .seconds(count) }
       let many = (1...16).map { "unix:/\($0)" }.joined(separator: ",")
       #expect(try configuration("--ports=\(many)").unixPaths.count == 16)
       for bad in [
-        "unix:", "unix:/", "unix:@", "unix:run/s.sock", "unix:/a,", "unix", "/a", "unix:\(longest)a", "\(many),unix:/17",
+        "unix:", "unix:/", "unix:@", "unix:run/s.sock", "unix:/a,", "unix", "/a", "unix:\(longest)a",
+        "\(many),unix:/17",
       ] {
         #expect(isRefused("--ports=\(bad)"), "\(bad)")
       }

@@ -108,7 +108,9 @@ func fuzzNetlink(_ input: UnsafeRawBufferPointer) {
 
   // Twice: what was seen at the first look is looked for at the second.
   let service = ServiceSockets()
-  for socket in sockets where socket.state == .listen { service.note(socket, isService: socket.local.port % 2 == 0) }
+  for socket in sockets where socket.state == .listen {
+    service.note(socket, isService: socket.local.port % 2 == 0)
+  }
   if let first = sockets.first { service.noteProbe(local: first.local, remote: first.remote) }
   let tracker = RequestTracker(of: service, tick: .milliseconds(5))
   let arrivals = ArrivalWatch(of: service)
@@ -122,7 +124,8 @@ func fuzzNetlink(_ input: UnsafeRawBufferPointer) {
     tracker.endLook()
     check(tracker.connections <= sockets.count, "connections are rows")
     check(
-      tracker.inProgress + tracker.undecided <= tracker.connections && tracker.waitedFor <= tracker.connections,
+      tracker.inProgress + tracker.undecided <= tracker.connections
+        && tracker.waitedFor <= tracker.connections,
       "what is waited for is a connection")
     check(number > 0 || tracker.waitedFor == 0, "nothing is waited for before the waiting")
     arrivals.beginLook(after: .milliseconds(100))

@@ -430,9 +430,9 @@ private enum Reader {
         timer, min(retransmissions, 255), min(ticks, 1 << 32) * 10, receiveQueue, sendQueue, user, inode,
       ])
     // Behind the references, the pointer and two times; a TIME_WAIT has none of those.
-    if fields.count > 14 {
-      let number = fields[14].prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
-      row.isPingpong = digits(number, radix: 10, atMost: 18).map { $0 % 2 == 1 }
+    // Without a blank behind it, its last digit may be missing.
+    if fields.count > 14, fields.count > 15 || line.last == UInt8(ascii: " ") {
+      row.isPingpong = digits(fields[14], radix: 10, atMost: 18).map { $0 % 2 == 1 }
     }
     return row
   }

@@ -49,7 +49,9 @@ private let global =
 
   @Test func `says whether the socket is in pingpong mode`() throws {
     // The field holds twice the quick acknowledgements that are left, and the mode.
-    for (field, mode) in [("0", false), ("1", true), ("30", false), ("31", true), ("510", false), ("511", true)] {
+    for (field, mode) in [
+      ("0", false), ("1", true), ("30", false), ("31", true), ("510", false), ("511", true),
+    ] {
       let line = connection.replacing("4 30 10", with: "4 \(field) 10")
       #expect(try #require(parsed(line)).isPingpong == mode)
       // And whatever is behind it.
@@ -59,7 +61,8 @@ private let global =
     #expect(try #require(parsed(timeWait)).isPingpong == nil)
     #expect(try #require(parsed(mapped)).isPingpong == nil)
     for end in ["20 4", "20 4 ", "20 4 x", "20 4 -1 10", "20 4 1234567890123456789 10"] {
-      #expect(try #require(parsed(connection.replacing("20 4 30 10 -1", with: end))).isPingpong == nil, "\(end)")
+      #expect(
+        try #require(parsed(connection.replacing("20 4 30 10 -1", with: end))).isPingpong == nil, "\(end)")
     }
   }
 

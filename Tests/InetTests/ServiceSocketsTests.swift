@@ -28,7 +28,8 @@ private let mapped: UInt64 = 0xffff << 32
   }
 
   private func client(
-    of local: Endpoint, from remote: Endpoint = ipv4(0x0a09_0909, 5000), cgroup: UInt64? = nil, cookie: UInt64 = 1
+    of local: Endpoint, from remote: Endpoint = ipv4(0x0a09_0909, 5000), cgroup: UInt64? = nil,
+    cookie: UInt64 = 1
   ) -> TCPSocket {
     var socket = connection(cookie: cookie)
     socket.local = local
@@ -142,8 +143,10 @@ private let mapped: UInt64 = 0xffff << 32
     #expect(!sockets.owns(client(of: ipv6(mapped | here), from: ipv6(mapped | here, 40_000), cookie: 2)))
     // From another address, or to another port or address, it is another's.
     for (cookie, other) in [
-      client(of: ipv4(here), from: ipv4(0x7f00_0006, 40_000)), client(of: ipv4(here), from: ipv4(here, 40_001)),
-      client(of: ipv4(here, 8081), from: ipv4(here, 40_000)), client(of: ipv4(there), from: ipv4(here, 40_000)),
+      client(of: ipv4(here), from: ipv4(0x7f00_0006, 40_000)),
+      client(of: ipv4(here), from: ipv4(here, 40_001)),
+      client(of: ipv4(here, 8081), from: ipv4(here, 40_000)),
+      client(of: ipv4(there), from: ipv4(here, 40_000)),
       client(of: ipv6(1), from: ipv6(1, 40_000)),
     ].enumerated() {
       var other = other

@@ -74,7 +74,8 @@ enum Wire {
   /// A struct tcp_info of 248 bytes, or of fewer as older kernels have it.
   static func info(
     received: UInt64 = 0, sent: UInt64 = 0, repeated: UInt64 = 0, acknowledged: UInt64 = 0,
-    notSent: UInt32 = 0, segmentsSent: UInt32 = 9, dataSegmentsReceived: UInt32 = 4, dataSegmentsSent: UInt32 = 3,
+    notSent: UInt32 = 0, segmentsSent: UInt32 = 9, dataSegmentsReceived: UInt32 = 4,
+    dataSegmentsSent: UInt32 = 3,
     sinceSent: UInt32 = 0, sinceReceived: UInt32 = 0, sinceAcknowledged: UInt32 = 0, size: Int = 248
   ) -> [UInt8] {
     var info = [UInt8](repeating: 0xee, count: 248)

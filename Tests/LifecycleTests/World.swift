@@ -506,6 +506,9 @@ struct World {
     return max(began + limit - margin, stop + reserve)
   }
 
+  /// Since when it counts that somebody is waited for: the drain, or the signal after one that was only asked for.
+  private var noticeBase: Int? { floorFrom ?? began }
+
   /// The end of the grace, by our own count.
   private var graceEnd: Int? {
     guard let grace, let began else { return nil }
@@ -556,13 +559,13 @@ struct World {
       if wake == nil { broken("is never woken while \(after)") }
     case .stopping:
       if wake == nil && (ended != nil || grace != nil) { broken("is never woken while stopping") }
-      let isForNotice = saidWaiting == nil && wake == began.map { .microseconds($0 + noticeAfter) }
+      let isForNotice = saidWaiting == nil && wake == noticeBase.map { .microseconds($0 + noticeAfter) }
       if wake != nil && ended == nil && grace == nil && !isForNotice {
         broken("is woken for nothing while stopping")
       }
     }
-    if let began, saidWaiting == nil, after != .drained, after != .done,
-      wake.map({ $0 > .microseconds(began + noticeAfter) }) ?? true
+    if let base = noticeBase, saidWaiting == nil, after != .drained, after != .done,
+      wake.map({ $0 > .microseconds(base + noticeAfter) }) ?? true
     {
       broken("does not want to say who is waited for")
     }
@@ -605,8 +608,10 @@ struct World {
   }
 
   private mutating func judgeNotice() {
-    guard let began else { return broken("says who is waited for though nobody asked for a stop") }
-    if now < began + noticeAfter { broken("says too early who is waited for") }
+    guard let base = noticeBase else {
+      return broken("says who is waited for though nobody asked for a stop")
+    }
+    if now < base + noticeAfter { broken("says too early who is waited for") }
     if finished != nil || machine.phase == .drained { broken("says who is waited for while nobody is") }
   }
 
@@ -655,7 +660,8 @@ struct World {
       broken("does not look for last bytes")
     }
     if isTimely {
-      let clearing = (asked ? descendantsMax : unaskedMax) + World.second
+      // Whoever is asked to end has a moment for it.
+      let clearing = max(asked ? descendantsMax : unaskedMax, 50_000) + World.second
       if now > ended.at + clearing + lingers + 10 { broken("ends later than its limits allow") }
       if let waitsEnd, now > max(ended.at, waitsEnd) + 1 { broken("goes on beyond the platform's limit") }
     }

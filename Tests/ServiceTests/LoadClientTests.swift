@@ -119,7 +119,8 @@ import Testing
 
   @Test func aClosedLoopMakesItsRequestsOnTheConnectionsThatItKeeps() throws {
     let service = try Service.tide()
-    let load = try service.load("--closed-loop", "--keep-alive", "3", "--requests", "30", "--path", "/slow?ms=5")
+    let load = try service.load(
+      "--closed-loop", "--keep-alive", "3", "--requests", "30", "--path", "/slow?ms=5")
     #expect(load.exit == .code(0), "\(load.text)")
     #expect(load.text.contains("30 requests: 30 answered, 0 failed"), "\(load.text)")
     #expect(try service.stop().contains("30 answers on 3 connections, 0 still open"))

@@ -122,7 +122,9 @@ private func object(_ status: Status) throws -> [String: Any] {
         listener.isListening = true
         $0.unix.append(listener)
       }.text)
-    #expect(text.hasSuffix("""
+    #expect(
+      text.hasSuffix(
+        """
         (0.25s ago)
           unix:/run/a\\x0a.sock: not listening, 1 connection
           unix:/run/a\\x0a.sock: listening, 1 connection
@@ -137,7 +139,8 @@ private func object(_ status: Status) throws -> [String: Any] {
     let object = try object(status())
     #expect(
       object.keys.sorted() == [
-        "arrivals_per_second", "arrived", "children_reaped", "cut_requests", "drains", "lost_bytes", "name", "phase",
+        "arrivals_per_second", "arrived", "children_reaped", "cut_requests", "drains", "lost_bytes", "name",
+        "phase",
         "phase_seconds", "pid", "ports", "ports_from", "probed_seconds_ago", "probes", "processes", "ready",
         "resets", "says", "signals_forwarded", "silence_wanted_seconds", "silent_seconds", "undecided",
         "unix", "uptime_seconds",
@@ -148,7 +151,8 @@ private func object(_ status: Status) throws -> [String: Any] {
         "busy", "closing", "connections", "listening", "port", "unacknowledged_bytes", "undecided",
       ])
     let listener = UnixConnections(given: [bytes("/run/a.sock")]).listeners[0]
-    let unix = try #require(try SupervisorTests.object(status { $0.unix = [listener] })["unix"] as? [[String: Any]])
+    let unix = try #require(
+      try SupervisorTests.object(status { $0.unix = [listener] })["unix"] as? [[String: Any]])
     #expect(unix[0].keys.sorted() == ["connections", "listening", "path"])
     let probes = try #require(object["probes"] as? [[String: Any]])
     #expect(probes[0].keys.sorted() == ["holds", "probe"])

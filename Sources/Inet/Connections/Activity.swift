@@ -46,6 +46,8 @@ public struct Activity: Equatable, Sendable {
     case nothing
     /// Data was sent last, but so little has ever been sent that it can hardly be an answer: HTTP/2's SETTINGS.
     case greeting
+    /// The peer has closed, and said no more before than TLS's close_notify.
+    case farewell
     /// There is no TCP_INFO.
     case noHistory
   }
@@ -82,8 +84,11 @@ public struct Activity: Equatable, Sendable {
   /// The activity of an open connection. `tick` is ``tick()``; ``TCPSocket/isPingpong`` is looked up in /proc/net/tcp by
   /// whoever gets ``Evidence/sameTick``.
   public init(of socket: TCPSocket, tick: Duration) {
-    // What a peer says as it closes is no request: TLS's close_notify.
-    if socket.unread > (socket.peerHasClosed ? Activity.farewell : 0) {
+    if socket.unread > 0 && socket.unread <= Activity.farewell && socket.peerHasClosed
+      && (socket.history?.bytesSent ?? 0) > 0
+    {
+      self.init(.idle, .farewell)
+    } else if socket.unread > 0 {
       self.init(.inProgress, .unread)
     } else if socket.unacknowledged > 0 {
       self.init(.inProgress, .unacknowledged)

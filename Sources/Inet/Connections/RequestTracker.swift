@@ -152,7 +152,7 @@ public final class RequestTracker: SocketCollector {
     }
     guard let place = place(of: socket, activity) else {
       notFollowed += 1
-      if activity.verdict != .idle {
+      if activity.verdict != .idle && waitingSince != nil {
         waitedFor += 1
         example = socket.remote
       }
@@ -188,14 +188,15 @@ public final class RequestTracker: SocketCollector {
     if entry.heartbeats >= 2 && waited >= RequestTracker.heartbeatMax { return false }
     // What such a server has begun it finishes by itself, whatever that is.
     if serverFinishes && activity.verdict != .inProgress { return false }
+    // The next request, once the one of then has been answered, is not waited for.
+    if entry.hasAskedAgain && activity.evidence != .unacknowledged { return false }
     switch activity.verdict {
     case .inProgress:
-      // The next request, once the one of then has been answered, is not waited for.
-      return activity.evidence == .unacknowledged || !entry.hasAskedAgain
+      return true
     case .undecided:
       if activity.evidence == .young || waited < undecidedMax { return true }
+      if !entry.isInDoubt { inDoubt += 1 }
       entry.isInDoubt = true
-      inDoubt += 1
       return false
     case .idle:
       guard let history = socket.history else { return false }
@@ -221,12 +222,23 @@ public final class RequestTracker: SocketCollector {
   /// Judges a connection by the last that was seen of it, once: the kernel's notice of its death, or a row of one that
   /// the service has closed.
   public func judge(_ socket: TCPSocket) -> Ending {
-    let place = index.place(of: socket.cookie)
-    if let place {
-      if entries[place].isJudged { return .none }
-      entries[place].isJudged = true
+    guard let place = index.place(of: socket.cookie) else {
+      let ending = ending(of: socket, nil)
+      if entries.count < RequestTracker.capacity,
+        index.hasRoom(besides: MemoryLayout<TrackedConnection>.stride),
+        index.insert(socket.cookie)
+      {
+        entries.append(TrackedConnection(socket, Activity(.undecided, .nothing), at: now))
+        entries[entries.count - 1].isJudged = true
+      }
+      return ending
     }
-    let known = place.map { entries[$0] }
+    if entries[place].isJudged { return .none }
+    entries[place].isJudged = true
+    return ending(of: socket, entries[place])
+  }
+
+  private func ending(of socket: TCPSocket, _ known: TrackedConnection?) -> Ending {
     if let known, known.heartbeats >= 2 { return .none }
     // The kernel had thrown its figures away: it was aborted, or never accepted.
     guard let history = socket.history, socket.remote.port != 0 else {
@@ -237,19 +249,24 @@ public final class RequestTracker: SocketCollector {
     if socket.receiveQueue > RequestTracker.small + 1 { return .cut }
     let activity = Activity(withoutQueues: socket, history, tick)
     switch activity.evidence {
-    case .noAnswer, .peerSpokeLast: return .cut
-    case .serverSpokeLast:
+    case .noAnswer: return .cut
+    case .peerSpokeLast:
+      guard let known, known.activity.verdict == .idle, known.bytesSent == history.payloadSent,
+        history.bytesReceived &- known.payloadReceived <= RequestTracker.small + 1
+      else { return .cut }
+      return .undecided
+    case .serverSpokeLast, .greeting:
       // A server that finishes what it has begun, or a peer that has closed by itself, had the whole answer.
       if serverFinishes || known?.peerHasClosed == true { return .none }
       guard let known else { return history.sinceSent <= .milliseconds(50) ? .none : .undecided }
       guard known.isStreaming(history) else {
-        return known.bytesSent == history.bytesSent ? known.ending : .none
+        return known.bytesSent == history.payloadSent ? known.ending : .none
       }
-      // Closed as it had spoken: perhaps that was the end of it.
-      return history.sinceSent <= .milliseconds(50) ? .undecided : .cut
+      // Closed as it had spoken: perhaps that was the end of it. One piece may have been the whole answer.
+      return history.sinceSent <= .milliseconds(50) || known.pieces < 2 ? .undecided : .cut
     default:
-      guard let known, known.bytesSent == history.bytesSent,
-        known.payloadReceived == history.bytesReceived || known.payloadReceived + 1 == history.bytesReceived
+      guard let known, known.bytesSent == history.payloadSent,
+        known.payloadReceived == history.bytesReceived || known.payloadReceived &+ 1 == history.bytesReceived
       else { return .undecided }
       return known.ending
     }

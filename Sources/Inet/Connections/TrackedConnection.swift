@@ -15,9 +15,12 @@ struct TrackedConnection {
   var pieces: UInt8 = 0
   var pause = Duration.zero
   var heartbeats: UInt8 = 0
-  /// Since the waiting began: bytes that were sent, and how often both sides have spoken in turn.
-  var answered: UInt64 = 0
+  /// Since the waiting began: whether an answer was sent, small words were, how often the peer spoke after those, and
+  /// whether it has asked again after an answer.
+  var hasAnswered = false
+  var hasSpoken = false
   var turns: UInt8 = 0
+  var hasAskedAgain = false
   var isWaitedFor = false
   /// It was given up without knowing.
   var isInDoubt = false
@@ -33,7 +36,7 @@ extension TrackedConnection {
   init(_ socket: TCPSocket, _ activity: Activity, at now: Duration) {
     cookie = socket.cookie
     self.activity = activity
-    bytesSent = socket.history?.bytesSent ?? 0
+    bytesSent = socket.history?.payloadSent ?? 0
     payloadReceived = socket.payloadReceived ?? 0
     sinceSent = socket.history?.sinceSent ?? .zero
     lookedAt = now
@@ -49,7 +52,7 @@ extension TrackedConnection {
     case .acknowledgedAnswer, .acknowledgedRequest, .answeredAtOnce, .nothing: break
     default: return false
     }
-    return socket.history?.bytesSent == bytesSent && socket.payloadReceived == payloadReceived
+    return socket.history?.payloadSent == bytesSent && socket.payloadReceived == payloadReceived
       && socket.peerHasClosed == peerHasClosed
   }
 
@@ -72,17 +75,17 @@ extension TrackedConnection {
     }
     guard let history = socket.history else { return }
     let received = socket.payloadReceived ?? 0
-    let (sent, asked) = (history.bytesSent &- bytesSent, received &- payloadReceived)
+    let (sent, asked) = (history.payloadSent &- bytesSent, received &- payloadReceived)
     let gap = sinceSent + (now - lookedAt) - history.sinceSent
-    bytesSent = history.bytesSent
+    bytesSent = history.payloadSent
     payloadReceived = received
     sinceSent = history.sinceSent
     answerTook = history.sinceReceived - history.sinceSent
     if sent == 0 && asked == 0 { return }
     if sent > 0 && asked == 0 && !wasUnanswered {
       pieces = pieces < .max ? pieces + 1 : pieces
-      // Where it could not be told, this may be the first of the answer.
-      pause = max(pause, activity.verdict == .undecided ? min(gap, .seconds(2)) : gap)
+      // The first may be the beginning of the answer, and the pause before it the work.
+      pause = max(pause, pieces == 1 || self.activity.verdict == .undecided ? min(gap, .seconds(2)) : gap)
     }
     if asked > RequestTracker.small {
       // A new exchange.
@@ -95,15 +98,17 @@ extension TrackedConnection {
       }
       return
     }
-    if asked > 0 && answered > 0 && turns < .max { turns += 1 }
-    if asked > RequestTracker.small && max(answered, sent) > RequestTracker.small { turns = .max }
-    answered &+= sent
-  }
-
-  /// Whether what is in progress came after an answer that was waited for. Small words in turn count where there are many
-  /// of them and no large ones.
-  var hasAskedAgain: Bool {
-    turns == .max || (turns >= 4 && answered <= UInt64(turns) * RequestTracker.small)
+    // A hundredth of what comes in meanwhile is no answer: the window updates of an upload.
+    let isAnswer = sent > RequestTracker.small && sent &* 64 > asked
+    if asked > RequestTracker.small {
+      hasAskedAgain = hasAskedAgain || hasAnswered || isAnswer
+    } else if asked > 0 && hasSpoken {
+      turns = turns < .max ? turns + 1 : turns
+      // A conversation of small words alone.
+      hasAskedAgain = hasAskedAgain || (turns >= 4 && !hasAnswered)
+    }
+    hasAnswered = hasAnswered || isAnswer
+    hasSpoken = hasSpoken || (sent > 0 && asked <= RequestTracker.small)
   }
 
   /// How long the service must have said nothing for its answer to be whole.
@@ -112,7 +117,8 @@ extension TrackedConnection {
     if mayBeHandshake(history) { return RequestTracker.certain }
     // The first look at an answer of several segments: as long again as it has taken until now.
     let took = history.sinceReceived - history.sinceSent
-    guard answered == 0, took > RequestTracker.quiet, history.dataSegmentsSent > history.dataSegmentsReceived
+    guard !hasAnswered, !hasSpoken, took > RequestTracker.quiet,
+      history.dataSegmentsSent > history.dataSegmentsReceived
     else {
       return RequestTracker.quiet
     }
@@ -130,6 +136,7 @@ extension TrackedConnection {
   /// What would become of it if it ended as it was last seen.
   var ending: RequestTracker.Ending {
     switch activity.verdict {
+    case .inProgress where activity.evidence == .unacknowledged: mayGoOn ? .undecided : .none
     case .inProgress: payloadReceived == 0 ? .none : .cut
     case .idle: mayGoOn ? .undecided : .none
     case .undecided: .undecided

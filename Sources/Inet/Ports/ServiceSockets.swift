@@ -84,15 +84,20 @@ public final class ServiceSockets {
       }
       if isOurs != isTheirs { return isOurs }
     }
-    var (exact, any): (Bool?, Bool?) = (nil, nil)
+    var exact: Bool?
+    var (anyIPv4, anyIPv6): (Bool?, Bool?) = (nil, nil)
     for listener in listeners where listener.local.port == local.port {
       if listener.local.hasAddress(of: local) {
         exact = exact == true || listener.isService
       } else if listener.local.isUnspecified {
-        any = any == true || listener.isService
+        if listener.local.isIPv6 {
+          anyIPv6 = anyIPv6 == true || listener.isService
+        } else {
+          anyIPv4 = anyIPv4 == true || listener.isService
+        }
       }
     }
-    return exact ?? any ?? true
+    return exact ?? (local.ipv4 == nil ? nil : anyIPv4) ?? anyIPv6 ?? true
   }
 
   /// A look at the connections begins.

@@ -141,7 +141,9 @@ private struct ProcLine {
       value = value * 10 + UInt64(digit)
       offset += 1
     }
-    return offset == start ? nil : value
+    // Without what ends it, its last digit may be missing.
+    let isWhole = offset < bytes.count && bytes[offset] == UInt8(ascii: " ")
+    return offset == start || !isWhole ? nil : value
   }
 
   /// A number of at most so many digits, and what ends it.

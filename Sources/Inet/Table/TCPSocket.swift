@@ -67,6 +67,9 @@ public struct TCPSocket: Sendable {
     /// How long ago the peer last acknowledged anything: of CLOSE_WAIT, how long ago its FIN came, or less.
     public var sinceAcknowledged: Duration = .zero
 
+    /// Payload bytes sent, repetitions left out.
+    public var payloadSent: UInt64 { bytesSent - min(bytesRepeated, bytesSent) }
+
     /// A history of these figures.
     public init(bytesReceived: UInt64, bytesSent: UInt64, sinceReceived: Duration, sinceSent: Duration) {
       self.bytesReceived = bytesReceived

@@ -89,9 +89,11 @@ def main():
     os.mkdir(options.made)
     services.prepare(options.made)
     put("begun", kernel=os.uname().release, stops=len(jobs(settings)))
-    told = lambda text: put("note", text=text)  # noqa: E731
+
+    def note(text):
+        put("note", text=text)
     for job, result, broken in stage.run_all(
-            jobs(settings), lambda job, place: play(job, place, options), folder, settings["side"], told):
+            jobs(settings), lambda job, place: play(job, place, options), folder, settings["side"], note):
         put("stop", name=job.name, broken=broken, **(result or {}))
     shutil.rmtree(folder, ignore_errors=True)
     put("done")
