@@ -585,7 +585,9 @@ class Life:
             allowed = ({number} if word == "exit" else {128 + number}) | (allowed & {128 + KILL})
         if life["program"] != "service":
             failure = {"/no/such/program": 127, "/etc/passwd": 126}[life["program"]]
-            allowed = {failure} | ({128 + TERM, 128 + KILL} & allowed)
+            # Between its fork and its exec it is a process that handles nothing: what is handed on then ends it.
+            handed_on = {128 + number for number in self.sent if number not in HARMLESS}
+            allowed = {failure} | ({128 + TERM, 128 + KILL} & allowed) | handed_on
         if (any(name == "NOFILE" for name, _ in life["limits"]) or life["pids"]) and self.main is None:
             allowed |= {125}
         options = life["options"]
