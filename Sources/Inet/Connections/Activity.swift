@@ -108,10 +108,10 @@ public struct Activity: Equatable, Sendable {
       self.init(.idle, .serverSpokeLast)
     } else if sent > received + tick {
       self.init(.inProgress, .peerSpokeLast)
+    } else if history.bytesSent <= Activity.greeting && (socket.payloadReceived ?? 0) > Activity.greeting {
+      self.init(.undecided, .greeting)
     } else if received > sent + tick {
-      let isGreeting =
-        history.bytesSent <= Activity.greeting && (socket.payloadReceived ?? 0) > Activity.greeting
-      self = isGreeting ? Activity(.undecided, .greeting) : Activity(.idle, .serverSpokeLast)
+      self.init(.idle, .serverSpokeLast)
     } else if socket.isPingpong == true && socket.state == .established
       && history.sinceAcknowledged < received
       && received - history.sinceAcknowledged <= Activity.answerAcknowledgedWithin

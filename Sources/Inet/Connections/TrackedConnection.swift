@@ -91,13 +91,13 @@ extension TrackedConnection {
       // A new exchange.
       (pieces, pause, heartbeats) = (0, .zero, 0)
     }
-    guard isWaitedFor else {
-      // Of what is waited for, small pieces are an answer.
-      if sent > 0 && max(sent, asked) <= RequestTracker.small && gap >= RequestTracker.heartbeatPause {
-        heartbeats = heartbeats < .max ? heartbeats + 1 : heartbeats
-      }
-      return
+    // Of what is waited for, small pieces may be an answer; but not where each is answered.
+    if sent > 0 && max(sent, asked) <= RequestTracker.small && gap >= RequestTracker.heartbeatPause
+      && (asked > 0 || !isWaitedFor)
+    {
+      heartbeats = heartbeats < .max ? heartbeats + 1 : heartbeats
     }
+    guard isWaitedFor else { return }
     // A hundredth of what comes in meanwhile is no answer: the window updates of an upload.
     let isAnswer = sent > RequestTracker.small && sent &* 64 > asked
     if asked > RequestTracker.small {
