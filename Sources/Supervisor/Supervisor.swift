@@ -197,7 +197,9 @@ public final class Supervisor {
   /// While ebb is awake, and the service serves: how many connections come.
   private func noteTrafficIfDue() {
     guard configuration.manners.hasStop && exitCode == nil && !lifecycle.isAsked else { return }
-    if history.wantsSample(at: now) { noteTraffic() }
+    // A service that ends at once has no traffic to tell of.
+    let now = now
+    if now - started > .seconds(1) && history.wantsSample(at: now) { noteTraffic() }
   }
 
   /// Notes how many connections have been accepted by now.

@@ -38,10 +38,6 @@ def exit_(figures, limits):
     limits.to_best(measure, "exit", measure, 1.1)
 
 
-def reap(figures, limits):
-    limits.to_best("CPU of reaping", "reap", "the init's CPU", 1.1)
-
-
 def probe(figures, limits):
     limits.ratio("ebb ready to a static C program that only connects", figures.get("probe", "time", "ebb ready"),
                  figures.get("probe", "time", "connect, a static C program"), 1.1)
@@ -59,7 +55,7 @@ class Limits:
         self.figures = figures
         self.static_peers = static_peers
         self.all = []
-        for section in (size, rest, start, signal, exit_, reap, probe, drain):
+        for section in (size, rest, start, signal, exit_, probe, drain):
             section(figures, self)
         for what, value, limit in port_promises:
             self.at_most(f"ports: {what}", value, limit)
