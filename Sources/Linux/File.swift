@@ -47,9 +47,7 @@ public enum File {
       let output = try FileDescriptor.open(beside, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600)
       do throws(Errno) {
         defer { output.close() }
-        var buffer = [UInt8](repeating: 0, count: 64 * 1024)
-        try buffer.withUnsafeMutableBufferPointer { (bytes) throws(Errno) in
-          let buffer = UnsafeMutableRawBufferPointer(bytes)
+        try withBuffer(of: 64 * 1024) { (buffer) throws(Errno) in
           while true {
             let count = try input.read(into: buffer)
             if count == 0 { break }
@@ -88,9 +86,7 @@ public enum Lines {
   ) throws(Errno) {
     let file = try FileDescriptor.open(path, O_RDONLY)
     defer { file.close() }
-    var buffer = [UInt8](repeating: 0, count: bufferSize)
-    try buffer.withUnsafeMutableBufferPointer { (buffer) throws(Errno) in
-      let raw = UnsafeMutableRawBufferPointer(buffer)
+    try withBuffer(of: bufferSize) { (raw) throws(Errno) in
       var filled = 0
       while true {
         let count = try file.read(into: UnsafeMutableRawBufferPointer(rebasing: raw[filled...]))

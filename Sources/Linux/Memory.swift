@@ -9,3 +9,14 @@ public enum Memory {
   /// Whether so many bytes can be had beside the reserve.
   public static func allows(_ bytes: Int) -> Bool { clinux_memory_allows(bytes) }
 }
+
+/// Runs `body` with so many bytes of no known content, which are gone after it: for what the kernel fills, so that no page
+/// is touched that it leaves alone.
+public func withBuffer<Result>(
+  of size: Int, _ body: (UnsafeMutableRawBufferPointer) throws(Errno) -> Result
+) throws(Errno) -> Result {
+  let buffer = UnsafeMutableRawBufferPointer.allocate(
+    byteCount: size, alignment: MemoryLayout<UInt64>.alignment)
+  defer { buffer.deallocate() }
+  return try body(buffer)
+}

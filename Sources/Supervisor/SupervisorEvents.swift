@@ -124,7 +124,8 @@ extension Supervisor {
       service.note(isStopped: false)
       return nil
     case .ended(let status):
-      takeLaunchError()
+      // Nobody else ends so where there was no program, clinux_launch().
+      if status.code >= 126 { takeLaunchError() }
       service.noteReaped()
       if let launchFailure { return launchFailure }
       if isHeard(.phases) { sayStopped(status) }

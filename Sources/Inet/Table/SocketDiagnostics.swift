@@ -101,15 +101,11 @@ struct SocketDiagnostics {
   /// Takes in datagrams until the dump's end; false when it was interrupted.
   private func receive(into collector: SocketCollector) throws(Errno) -> Bool {
     // The kernel fills as much as the reader offers, up to 32 KiB.
-    var buffer = [UInt8](repeating: 0, count: 32 * 1024)
-    var reply = DumpReply(to: sequence)
-    while !reply.isComplete {
-      try buffer.withUnsafeMutableBufferPointer { (buffer) throws(Errno) in
-        let datagram = try descriptor.receive(into: UnsafeMutableRawBufferPointer(buffer))
-        try reply.take(datagram, into: collector)
-      }
+    try withBuffer(of: 32 * 1024) { (buffer) throws(Errno) in
+      var reply = DumpReply(to: sequence)
+      while !reply.isComplete { try reply.take(try descriptor.receive(into: buffer), into: collector) }
+      return !reply.wasInterrupted
     }
-    return !reply.wasInterrupted
   }
 }
 
