@@ -15,6 +15,8 @@ public enum Event: Equatable, Sendable {
   case look(Look)
   /// The command of `--on-drain` has ended.
   case drainCommandEnded
+  /// Whether a server is among what the main process has left behind: it is waited for as that is.
+  case serversRemain(Bool)
   /// No child is left, so no descendant either.
   case childless
   /// The time that ``Lifecycle/wake`` named has come.
@@ -52,6 +54,8 @@ public enum Action: Equatable, Sendable {
   case killAll
   /// Ask every descendant to end.
   case terminateDescendants
+  /// Kill every descendant but servers and what is theirs.
+  case killOthers
   /// Kill every descendant.
   case killDescendants
   /// Say who is waited for: the stop has lasted for a while.

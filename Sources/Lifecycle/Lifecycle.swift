@@ -32,6 +32,8 @@ public struct Lifecycle: Sendable {
   /// When the descendants are killed, and what they have been sent: of clearing.
   private var kill = Duration.zero
   private var sent = Sent.nothing
+  /// Among the descendants is a server, which is waited for as the main process was: of clearing.
+  private var serversRemain = false
   /// The lame duck ended because the traffic had gone quiet.
   public private(set) var hasGoneQuiet = false
   /// When the drain began, by request or by signal.
@@ -177,6 +179,15 @@ public struct Lifecycle: Sendable {
       if now < next { return .none }
       // Whoever still can be asked is asked before.
       if now >= kill && (sent != .nothing || now >= end) {
+        if serversRemain {
+          if killTime.map({ now < $0 }) ?? true {
+            next = min(now + plan.serverInterval, killTime ?? end)
+            // A drain signal may have moved the end of the grace.
+            end = max(end, next)
+            return Actions(.killOthers)
+          }
+          endServers(at: now)
+        }
         if sent == .kill && now >= end { return linger(at: now) }
         // However late this tick comes: nothing is given up before it has been killed.
         if sent != .kill { end = max(end, limited(now + plan.reapMax)) }
@@ -192,8 +203,19 @@ public struct Lifecycle: Sendable {
       next = kill
       sent = .terminate
       return Actions(.terminateDescendants)
+    case (.clearing, .serversRemain(let remain)):
+      if remain == serversRemain || !isAsked { return .none }
+      if remain {
+        serversRemain = true
+        // Who sets no grace says that only the service itself decides.
+        end = max(end, killTime.map { $0 + plan.reapMax } ?? now + .seconds(1 << 30))
+      } else {
+        endServers(at: now)
+      }
+      return .none
     case (.clearing, .drainSignal):
       if hurries(at: now) {
+        serversRemain = false
         next = now
         kill = min(kill, now)
         end = min(end, limited(now + plan.reapMax))
@@ -216,7 +238,7 @@ public struct Lifecycle: Sendable {
       (.lingering, .drainCommandEnded), (.lingering, .childless):
       return .none
 
-    case (.done, _):
+    case (_, .serversRemain), (.done, _):
       return .none
     }
   }
@@ -242,7 +264,7 @@ public struct Lifecycle: Sendable {
   }
 
   /// When what the state waits for is over at the latest; nil where only the service itself decides.
-  public var waitsUntil: Duration? { state == .stopping ? killTime : end }
+  public var waitsUntil: Duration? { state == .stopping || serversRemain ? killTime : end }
 
   // MARK: - The grace
 
@@ -351,6 +373,14 @@ public struct Lifecycle: Sendable {
     // Of the platform's usual time, unlike of a grace, nothing is left for it by ``killTime``.
     if plan.grace == nil { kill = min(kill, max(now, end - plan.reapMax)) }
     return .none
+  }
+
+  /// No server is left, or its time is over: what else is left has its own.
+  private mutating func endServers(at now: Duration) {
+    serversRemain = false
+    end = limited(max(kill, now) + plan.reapMax)
+    kill = min(kill, max(now, end - plan.reapMax))
+    next = kill
   }
 
   private mutating func linger(at now: Duration) -> Actions {

@@ -34,7 +34,7 @@ public struct Plan: Equatable, Sendable {
 
   /// Whether descendants are ended after the main process, before anything else.
   public var endsDescendants = true
-  /// What is left of the service's descendants is killed this long after the main process ended…
+  /// What is left of the service's descendants is killed this long after the main process ended: `--leftovers-max`…
   public var descendantsMax: Duration = .seconds(5)
   /// …or this long after it ended unasked; the same limit holds for lingering then.
   public var unaskedMax: Duration = .seconds(1)
@@ -44,6 +44,8 @@ public struct Plan: Equatable, Sendable {
   public var graceFloor: Duration = .seconds(2)
   /// What the kernel cannot kill (a process in uninterruptible sleep) is given up this long after the KILL.
   public var reapMax: Duration = .seconds(1)
+  /// The time between two looks whether a server that was left behind has ended.
+  public var serverInterval: Duration = .seconds(1)
   /// The time between two rounds of KILL, for a tree that grows as it is killed.
   public var killInterval: Duration = .milliseconds(50)
 

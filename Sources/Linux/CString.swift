@@ -50,6 +50,11 @@ extension [UInt8] {
     prefix.withUTF8Buffer { self.count >= $0.count && self.prefix($0.count).elementsEqual($0) }
   }
 
+  /// Whether the bytes end with those of a literal.
+  public func hasSuffix(_ suffix: StaticString) -> Bool {
+    suffix.withUTF8Buffer { self.count >= $0.count && self.suffix($0.count).elementsEqual($0) }
+  }
+
   /// Whether these bytes stand anywhere in it.
   public func holds(_ words: StaticString) -> Bool {
     withUnsafeBytes { clinux_holds($0.baseAddress, $0.count, CString(words).pointer) }

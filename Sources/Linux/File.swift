@@ -73,6 +73,12 @@ public enum File {
     return stat(path.pointer, &status) == 0 && status.st_mode & mode_t(S_IFMT) == mode_t(S_IFDIR)
   }
 
+  /// Whether a path leads to a regular file; the corresponding C function is `stat`.
+  public static func isRegular(_ path: CString) -> Bool {
+    var status = stat()
+    return stat(path.pointer, &status) == 0 && status.st_mode & mode_t(S_IFMT) == mode_t(S_IFREG)
+  }
+
   /// Whether a path leads anywhere; the corresponding C function is `access`.
   public static func exists(_ path: CString) -> Bool { access(path.pointer, F_OK) == 0 }
 }

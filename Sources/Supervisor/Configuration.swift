@@ -38,6 +38,8 @@ public final class Configuration {
   public var lingerMax: Duration?
   /// `--grace`; nil is none.
   public var grace: Duration?
+  /// `--leftovers-max`: how long what the main process leaves behind has between TERM and KILL.
+  public var leftoversMax: Duration = .seconds(5)
   /// `--on-drain`: the words of a command; empty is none.
   public var drainCommand: [[UInt8]] = []
   /// `--map-exit`: codes that are replaced at the end.

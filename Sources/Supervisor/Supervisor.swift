@@ -38,7 +38,14 @@ public final class Supervisor {
   // The stop.
   /// The known server that the main process was when the drain began.
   var knownServer: KnownServer?
+  /// The servers that the main process has left behind.
+  var leftServers = LeftServers()
+  /// The last of them that has ended, and how.
+  var leftServerEnded: (name: [UInt8], status: ExitStatus)?
   var toldQuiet = false
+  /// When to see whether the service is a shell, and whether that was said.
+  var shellLook: Duration?
+  var toldShell = false
   var toldOfKill = false
   var forwardedJobStop = false
   /// The exit code of a launch that failed: what the child exits with says less.
@@ -48,6 +55,8 @@ public final class Supervisor {
   /// Connections that the last look found busy.
   var lastBusy = 0
   var lastTraffic: SocketWatch.Traffic?
+  /// Since when nobody is waited for but those who came meanwhile.
+  var newcomersSince: Duration?
   /// When the connections were last looked at in the lame duck.
   var lastLearning = Duration.zero
   var stopSent: Duration?
@@ -105,9 +114,11 @@ public final class Supervisor {
     phaseSince = started
     readiness = Readiness(configuration.readyWhen)
     sockets = SocketWatch(
-      given: configuration.ports, unix: configuration.unixPaths, ignoring: configuration.ignoredPeers)
+      given: configuration.ports, udp: configuration.udpPorts, unix: configuration.unixPaths,
+      ignoring: configuration.ignoredPeers)
     var plan = Plan()
     plan.grace = configuration.grace
+    plan.descendantsMax = configuration.leftoversMax
     plan.hasDrainCommand = !configuration.drainCommand.isEmpty
     plan.endsDescendants = configuration.manners.endsDescendants
     lifecycle = Lifecycle(plan: plan)
@@ -115,7 +126,7 @@ public final class Supervisor {
 
   /// Starts the service, and opens what is asked about it.
   private func launch() throws(Errno) {
-    if configuration.manners.hasStop { sockets.noteListenersBefore() }
+    if configuration.manners.hasStop { sockets.noteSocketsBefore() }
     let notifySocket = try readiness.openNotifySocket()
     try service.launch(configuration, signalMask: signalMask, ignoresChildSignal: ignoresChildSignal)
     configuration.manners.letGo()
@@ -130,6 +141,9 @@ public final class Supervisor {
     }
     openControl()
     openHTTP()
+    if configuration.manners.hasStop && Shell.isName(of: configuration.program.bytes) {
+      shellLook = started + .seconds(2)
+    }
   }
 
   // MARK: - The loop
@@ -161,6 +175,7 @@ public final class Supervisor {
   private var nextMoment: Duration? {
     var first = lifecycle.wake
     first = first.sooner(readiness.deadline)
+    first = first.sooner(shellLook)
     if configuration.manners.hasStop {
       first = first.sooner(control.places.deadline)
       first = first.sooner(http.places.deadline)
@@ -192,6 +207,7 @@ public final class Supervisor {
     control.tick(at: now)
     http.tick(at: now)
     takeReadinessTick()
+    if let shellLook, shellLook <= now { sayIfShell() }
   }
 
   /// While ebb is awake, and the service serves: how many connections come.
@@ -208,6 +224,9 @@ public final class Supervisor {
   }
 
   var now: Duration { MonotonicClock.now }
+
+  /// How long a moment without any request is waited for, once those of the drain's beginning have their answers.
+  static var newcomersMax: Duration { .seconds(2) }
 
   // MARK: - The log
 

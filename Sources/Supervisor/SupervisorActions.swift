@@ -53,6 +53,7 @@ extension Supervisor {
     case .stop: stop()
     case .killAll: killAll()
     case .terminateDescendants: terminateDescendants()
+    case .killOthers: killOthers()
     case .killDescendants: killDescendants()
     case .sayWaiting: sayWaiting()
     case .finish(let code): finish(code)
@@ -73,6 +74,7 @@ extension Supervisor {
   /// Before the machine hears of the drain: what the limits are for this server, on this platform.
   func prepareDrain() {
     if service.isAlive { knownServer = KnownServer(process: service.process) }
+    sayIfShell()
     let longest = configuration.lameDuckMax ?? Platform.lameDuckMax
     lifecycle.plan.lameDuck = configuration.lameDuck ?? longest
     lifecycle.plan.quietChance = configuration.lameDuck == nil ? configuration.quietChance : nil
@@ -81,10 +83,21 @@ extension Supervisor {
     lifecycle.plan.busyMax =
       configuration.busyMax ?? (knownServer?.finishesRequests == true ? .seconds(2) : nil)
     sockets.findPorts()
-    sockets.findUnixSockets()
+    sockets.findOtherSockets()
+    if isWorker {
+      // There is nobody to wait for, and each moment more is one in which new work may be begun.
+      lifecycle.plan.lameDuck = configuration.lameDuck ?? .zero
+      lifecycle.plan.busyMax = configuration.busyMax ?? .zero
+    }
     sockets.unixIsOneRequest = knownServer == .phpFPM
     if !sockets.hasNamespaceForItself() { history = TrafficHistory() }
     lifecycle.plan.gap = history.gap
+  }
+
+  /// Nobody sends the service anything: it takes its work by itself.
+  private var isWorker: Bool {
+    if sockets.ports.origin == .given { return false }
+    return sockets.serveNothing || configuration.readyWhen.contains(.alive)
   }
 
   func beginDrain() {
@@ -110,7 +123,9 @@ extension Supervisor {
         text.append(" (for ", traffic.notFollowed, " there is no memory: whoever is busy is waited for)")
       }
     }
-    if let why = sockets.blindness {
+    if isWorker && lifecycle.plan.lameDuck == .zero {
+      text.append("; a worker: there are no requests to wait for")
+    } else if let why = sockets.blindness {
       text.append(contentsOf: "; connections are not seen, for \(why)")
     } else if case .refused(let error) = sockets.losses.notMeasured {
       text.append(contentsOf: " by their queues alone, for netlink is refused (\(error))")
@@ -178,8 +193,17 @@ extension Supervisor {
       lastBusy = traffic?.waitedFor ?? 0
       pace(since: began)
       sayQuiet()
-      handle(.look(Look(busy: lastBusy, lingering: 0)))
+      handle(.look(Look(busy: lastBusy > 0 ? lastBusy : newcomers(traffic, at: began), lingering: 0)))
     }
+  }
+
+  /// Requests that have come since the drain began, where a moment without any is waited for: there may always be some, so
+  /// not for long.
+  private func newcomers(_ traffic: SocketWatch.Traffic?, at now: Duration) -> Int {
+    guard let traffic, knownServer?.finishesRequests != true else { return 0 }
+    let since = newcomersSince ?? now
+    newcomersSince = since
+    return now - since < Supervisor.newcomersMax ? traffic.active : 0
   }
 
   /// Once the lame duck is over: whether the traffic had gone quiet, and how that was seen.
@@ -232,7 +256,7 @@ extension Supervisor {
   }
 
   func stop() {
-    sockets.beginStop(at: now, serverFinishes: knownServer?.finishesRequests == true)
+    sockets.beginStop(at: now, knownServer)
     let signal = stopSignal
     stopSent = now
     var text: Text = "stopping: "
@@ -262,7 +286,37 @@ extension Supervisor {
   }
 
   func terminateDescendants() {
-    tell(Descendants.send(.terminate, group: service.process), signal: .terminate, level: .phases)
+    findLeftServers()
+    for server in leftServers.servers {
+      guard ProcessTable.send(server.signal, to: server.record) else { continue }
+      var text: Text = "left behind: \(server.signal) to pid \(server.record.process) ("
+      text.append(printable: server.record.name)
+      text.append("), a server, which is waited for")
+      var facts = Facts()
+      facts.add("signal", server.signal)
+      facts.add("pid", server.record.process.rawValue)
+      say(.phases, "left-behind", text, facts)
+    }
+    tell(
+      Descendants.send(.terminate, group: service.process, except: leftServers), signal: .terminate,
+      level: .phases)
+    if !leftServers.servers.isEmpty { handle(.serversRemain(true)) }
+  }
+
+  private func findLeftServers() {
+    guard let family = try? ProcessTable.descendants(of: .own) else { return }
+    var inodes: [UInt64] = []
+    for socket in sockets.listening() ?? [] { inodes.append(socket.inode) }
+    leftServers = LeftServers(among: family, listening: inodes, signal: .terminate)
+  }
+
+  private func killOthers() {
+    if leftServers.remain {
+      let outcome = Descendants.send(.kill, group: service.process, except: leftServers)
+      if outcome.count != 0 { tell(outcome, signal: .kill, level: .problems) }
+    } else {
+      handle(.serversRemain(false))
+    }
   }
 
   func killDescendants() {

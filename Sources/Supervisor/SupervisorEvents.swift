@@ -88,6 +88,8 @@ extension Supervisor {
           concludeReadiness()
         } else if let command = drainCommand, change.process == command.process {
           take(change.kind, of: command)
+        } else if case .ended(let status) = change.kind, let server = leftServers.server(change.process) {
+          sayEnded(server, status)
         } else if case .ended(let status) = change.kind, configuration.warnsOnReap {
           var facts = Facts()
           facts.add("pid", change.process.rawValue)
@@ -104,7 +106,7 @@ extension Supervisor {
     // With no stop of ebb's own the time is given: none. Nor is there anything to wait for where there is no socket.
     lifecycle.plan.lingerMax =
       configuration.lingerMax ?? (lifecycle.isAsked || sockets.mayLinger ? Platform.lingerMax : .zero)
-    if lifecycle.isAsked { sockets.beginStop(at: now, serverFinishes: false, hasEnded: stopSent == nil) }
+    if lifecycle.isAsked { sockets.beginStop(at: now, nil, hasEnded: stopSent == nil) }
     handle(.ended(code))
   }
 
@@ -141,6 +143,19 @@ extension Supervisor {
     facts.add("status", status.code)
     facts.add("seconds", seconds: stopSent.map { now - $0 })
     say(.phases, "stopped", text, facts)
+  }
+
+  private func sayEnded(_ server: LeftServers.Server, _ status: ExitStatus) {
+    leftServerEnded = (server.record.name, status)
+    var text: Text = "stopped: pid \(server.record.process) ("
+    text.append(printable: server.record.name)
+    text.append(contentsOf: ") \(status), which had been left behind")
+    var facts = Facts()
+    facts.add("pid", server.record.process.rawValue)
+    facts.add("status", status.code)
+    say(.phases, "stopped", text, facts)
+    // What is left of it need not be waited for so long.
+    if !leftServers.remain { handle(.serversRemain(false)) }
   }
 
   func take(_ kind: ChildChange.Kind, of command: Command) {

@@ -13,7 +13,7 @@ extension Supervisor {
       return
     }
     if lifecycle.isAsked {
-      sockets.beginStop(at: now, serverFinishes: knownServer?.finishesRequests == true)
+      sockets.beginStop(at: now, knownServer)
       sockets.judgeClosing()
     }
     sockets.awaitNotices()
@@ -21,11 +21,13 @@ extension Supervisor {
       takeNotices()
       if !moreNotices { break }
     }
+    if lifecycle.isAsked { sockets.judgeRest() }
     var report = Report(exitCode: mapped)
     if let began = lifecycle.drainBegan { report.duration = now - began }
     report.losses = sockets.losses
     report.busyMaxEnded = lastBusy > 0
     report.blindness = sockets.blindness
+    report.leftServer = leftServerEnded
     // With lingering off nothing was looked at.
     report.left = lastLinger ?? sockets.lookAtLeftovers()
     report.ports = portEnds()
@@ -53,16 +55,27 @@ extension Supervisor {
         Report.PortEnd(port: 0, path: listener.path, state: listener.isListening ? .listening : .notListening)
       )
     }
-    for port in configuration.udpPorts {
-      ends.append(
-        Report.PortEnd(port: port, isUDP: true, state: Report.PortEnd.State(BindTest.ask(port, .udp))))
+    for port in sockets.datagrams.ports {
+      let state = Report.PortEnd.State(BindTest.ask(port.number, .udp))
+      ends.append(Report.PortEnd(port: port.number, isUDP: true, state: state))
     }
     return ends
   }
 
   private func portEnd(_ port: UInt16, _ listening: [TCPSocket]?) -> Report.PortEnd.State {
-    for socket in listening ?? [] where socket.local.port == port { return .listening }
-    let answer = BindTest.ask(port)
+    for socket in listening ?? [] where socket.local.port == port && !sockets.service.isStrangers(socket) {
+      return .listening
+    }
+    var answer = BindTest.ask(port)
+    let addresses = sockets.service.addressesBesideStrangers(port)
+    if !addresses.isEmpty {
+      answer = .free
+      for address in addresses where answer == .free {
+        var manner = BindTest.Manner()
+        manner.address = address
+        answer = BindTest.ask(port, manner)
+      }
+    }
     // No table tells whether something listens: where a bind is accepted, nothing does.
     return listening == nil && answer != .free ? .unknown : Report.PortEnd.State(answer)
   }

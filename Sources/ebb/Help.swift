@@ -58,7 +58,11 @@ enum Help {
       php-fpm       SIGQUIT   QUIT finishes requests within process_control_timeout, which is 0 by default: ebb waits for them first
       lighttpd      SIGINT    INT finishes the requests in progress; TERM cuts them
       PostgreSQL    SIGINT    INT aborts statements and shuts down cleanly, so ebb waits for them first; TERM waits for each session to leave
+      PgBouncer     SIGINT    INT finishes the queries in progress; TERM cuts them before 1.23
       uWSGI         SIGQUIT   QUIT ends it at once, so ebb waits for requests first; TERM reloads it
+      uWSGI         SIGTERM   told by die-on-term or a hook what TERM is to do, which ebb leaves to it
+      NGINX Unit    SIGQUIT   QUIT finishes the requests in progress; TERM cuts them
+      Starman       SIGQUIT   QUIT finishes the requests in progress; TERM cuts them
       unicorn       SIGQUIT   QUIT finishes the requests in progress; TERM cuts them
       gunicorn      SIGTERM   TERM finishes the requests in progress; QUIT cuts them
       uvicorn       SIGTERM   TERM finishes the requests in progress
@@ -66,6 +70,9 @@ enum Help {
       Caddy         SIGTERM   TERM finishes the requests in progress, within its grace_period
       Redis         SIGTERM   TERM saves, where that is configured, and ends
       MariaDB       SIGTERM   TERM aborts statements and shuts down cleanly, so ebb waits for them first
+      NATS          SIGUSR2   USR2 hands its clients to other servers, for lame_duck_duration; TERM closes them at once
+      Resque        SIGQUIT   QUIT finishes the job in progress; TERM kills it
+      GitLab Runner SIGQUIT   QUIT finishes the jobs in progress; TERM aborts them
 
     """
   }

@@ -4,7 +4,8 @@ import Supervisor
 /// The options of `ebb run`, in the order of its help.
 enum RunOptions: Int, CaseIterable {
   case ports, readyWhen, readyWhileDraining, stopSignal, drainOn, rewrite, group, single
-  case lameDuck, lameDuckMax, quietChance, ignorePeer, busyMax, undecidedMax, lingerMax, grace, onDrain
+  case lameDuck, lameDuckMax, quietChance, ignorePeer, busyMax, undecidedMax, lingerMax, leftoversMax, grace,
+    onDrain
   case mapExit, parentDeathSignal, subreaper, noSubreaper, warnOnReap
   case http, httpDrain, httpDrainAddress, control, log, verbose, quiet, terminationLog
 
@@ -23,7 +24,7 @@ enum RunOptions: Int, CaseIterable {
         D is a time: 250ms, 10s, 2m. SIG is a signal: TERM, SIGTERM, 15, RTMIN+3.
 
           --ports P[/udp],...         the service's ports, and Unix sockets as unix:/path (else: found)
-          --ready-when PROBE          listen, tcp:P, http:P/path, unix:/path, exec:CMD or notify; repeatable, all must hold (listen)
+          --ready-when PROBE          listen, alive, tcp:P, http:P/path, unix:/path, exec:CMD or notify; repeatable, all must hold (listen)
           --ready-while-draining auto|yes|no
                                       whether "ebb ready" says yes in a drain (auto: yes in Kubernetes, else no)
           --stop-signal auto|SIG      what the service is sent to stop (auto; see "ebb help signals")
@@ -39,6 +40,7 @@ enum RunOptions: Int, CaseIterable {
                                       leaves; 2s for a known server that finishes them itself)
           --undecided-max D           how long a connection may of which it cannot be told (3s)
           --linger-max D              how long to wait for peers to acknowledge the last bytes (5s; 0 on the host's network)
+          --leftovers-max D           how long what the main process leaves behind has between TERM and KILL (5s)
           --grace D                   the whole stop; what is left is killed just before its end (none)
           --on-drain CMD              run this command as the drain begins; the stop signal waits for it like for a connection
           --map-exit A=B,...          exit with B where the service's code is A
@@ -90,7 +92,7 @@ enum RunOptions: Int, CaseIterable {
       configuration.unixPaths = ports.unix
     case .readyWhen:
       guard let probe = Probe(options.value.bytes) else {
-        throw options.wrong("listen, tcp:8080, http:8080/health, unix:/run/s.sock, exec:CMD or notify")
+        throw options.wrong("listen, alive, tcp:8080, http:8080/health, unix:/run/s.sock, exec:CMD or notify")
       }
       guard configuration.readyWhen.count < 16 else { throw options.wrong("16 probes at most") }
       configuration.readyWhen.append(probe)
@@ -123,6 +125,7 @@ enum RunOptions: Int, CaseIterable {
     case .busyMax: configuration.busyMax = try options.duration()
     case .undecidedMax: configuration.undecidedMax = try options.duration()
     case .lingerMax: configuration.lingerMax = try options.duration()
+    case .leftoversMax: configuration.leftoversMax = try options.duration()
     case .grace:
       let grace = try options.duration()
       if grace == .zero { throw options.wrong("a time above 0, like 30s") }

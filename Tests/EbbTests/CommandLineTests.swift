@@ -20,6 +20,7 @@ private func sample(_ option: RunOptions) -> String {
   case .busyMax: "5s"
   case .undecidedMax: "7s"
   case .lingerMax: "6s"
+  case .leftoversMax: "8s"
   case .grace: "30s"
   case .onDrain: "sh -c 'a b'"
   case .mapExit: "143=0,1=2"

@@ -561,7 +561,39 @@ private func resting(_ cookie: UInt64 = 1) -> Conversation {
     var answered = asking(2)
     tracker.look(at: 0, answered)
     answered.answers(at: 50)
-    #expect(tracker.judge(answered.death(at: 60)) == .none)
+    #expect(tracker.judge(answered.death(at: 150)) == .none)
+  }
+
+  @Test func `cannot tell an answer from a parting word`() {
+    for (finishes, aborts, expected) in [
+      (false, false, RequestTracker.Ending.undecided), (true, false, .none), (false, true, .cut),
+    ] {
+      let tracker = RequestTracker.ticking()
+      tracker.serverFinishes = finishes
+      tracker.serverAborts = aborts
+      var told = asking(2)
+      tracker.look(at: 0, told)
+      told.answers(at: 50)
+      #expect(tracker.judge(told.death(at: 60)) == expected)
+    }
+  }
+
+  @Test func `closed before the stop signal is nobody's loss, whenever its notice comes`() {
+    tracker.look(at: 0, asking(), asking(2))
+    tracker.look(at: 100, asking(2))
+    tracker.beginStop()
+    #expect(tracker.judge(asking().death(at: 150)) == .none)
+    #expect(tracker.judge(asking(2).death(at: 150)) == .cut)
+  }
+
+  @Test func `of which no end was seen is as it was seen last`() {
+    tracker.look(at: 0, asking(), resting(2), asking(3))
+    tracker.beginStop()
+    #expect(tracker.judge(asking(3).death(at: 100)) == .cut)
+    var endings: [RequestTracker.Ending] = []
+    tracker.judgeRest { endings.append($0) }
+    #expect(endings == [.cut, .none])
+    tracker.judgeRest { _ in Issue.record("a connection was judged twice") }
   }
 
   @Test func `cuts off nothing where nothing was asked`() {

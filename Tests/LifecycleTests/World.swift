@@ -82,6 +82,8 @@ struct World {
   private var saidWaiting: Int?
   private var killedAll: Int?
   private var terminated: Int?
+  /// A server was left behind, which is waited for as the main process was.
+  private var hasLeftServer = false
   private var firstKill: Int?
   private var lingerBegan: Int?
   private var lastLook: Look?
@@ -381,7 +383,7 @@ struct World {
       }
     case .drainCommandEnded:
       commandToldEnded = true
-    case .ready, .signal, .childless, .tick: break
+    case .ready, .signal, .childless, .serversRemain, .tick: break
     }
     return .nothing
   }
@@ -429,6 +431,14 @@ struct World {
         descendants[index].ends = sooner(descendants[index].atTerminate, descendants[index].ends)
       }
       if commandLives { commandEnds = sooner(1000, commandEnds) }
+      if !descendants.isEmpty && random.chance(20) {
+        hasLeftServer = true
+        happenings.append((now, .event(.serversRemain(true))))
+      }
+    case .killOthers:
+      if !hasLeftServer || began == nil { broken("spares what is no server") }
+      if let graceEnd, now >= graceEnd { broken("spares a server beyond the grace") }
+      if random.chance(30) { happenings.append((now, .event(.serversRemain(false)))) }
     case .killDescendants:
       if ended == nil { broken("kills descendants while the main process lives") }
       firstKill = firstKill ?? now
@@ -662,6 +672,7 @@ struct World {
     if isTimely {
       // Whoever is asked to end has a moment for it.
       let clearing = max(asked ? descendantsMax : unaskedMax, 50_000) + World.second
+      if hasLeftServer { return }
       if now > ended.at + clearing + lingers + 10 { broken("ends later than its limits allow") }
       if let waitsEnd, now > max(ended.at, waitsEnd) + 1 { broken("goes on beyond the platform's limit") }
     }

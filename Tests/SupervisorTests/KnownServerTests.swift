@@ -13,7 +13,9 @@ import Testing
     ("php-fpm", .phpFPM), ("php-fpm8.2", .phpFPM), ("php-fpm82", .phpFPM), ("php-fpm7.4", .phpFPM),
     ("lighttpd", .lighttpd), ("postgres", .postgres), ("uwsgi", .uwsgi), ("uwsgi-core", .uwsgi),
     ("unicorn", .unicorn), ("gunicorn", .gunicorn), ("uvicorn", .uvicorn), ("puma", .puma), ("caddy", .caddy),
-    ("redis-server", .redis), ("mariadbd", .mariadb), ("mysqld", .mariadb),
+    ("redis-server", .redis), ("mariadbd", .mariadb), ("mysqld", .mariadb), ("openresty", .nginx),
+    ("angie", .nginx), ("tengine", .nginx), ("pgbouncer", .pgbouncer), ("unitd", .unit),
+    ("starman master ", .starman), ("nats-server", .nats), ("gitlab-runner", .gitlabRunner),
   ])
   func `is known by the name that the kernel keeps`(comm: String, expected: KnownServer) {
     #expect(server(comm) == expected)
@@ -27,6 +29,7 @@ import Testing
     ("unicorn master -c config/unicorn.rb", .unicorn), ("gunicorn: master [app:app]", .gunicorn),
     ("/usr/local/bin/gunicorn", .gunicorn), ("puma 6.4.2 (tcp://0.0.0.0:3000) [app]", .puma),
     ("/opt/bitnami/redis/bin/redis-server *:6379", .redis), ("/usr/local/apache2/bin/httpd", .httpd),
+    ("resque-2.6.0: Waiting for *", .resque), ("resque-1.27: Forked 12 at 1", .resque),
   ])
   func `is known by the first word of its command line`(firstArgument: String, expected: KnownServer) {
     // Interpreters keep their own name with the kernel.
@@ -39,7 +42,9 @@ import Testing
     ("php-fpm_exporte", "/usr/bin/php-fpm_exporter"), ("php-fpm-healthch", "php-fpm-healthcheck"),
     ("python3", "python3"), ("redis-sentinel", "redis-cli"), ("tide", "/nginx/tide"), ("x", "nginx/"),
     ("x", ":nginx"), ("x", " nginx"), ("NGINX", "Nginx"), ("mysqld_safe", "mysqld_safe"),
-    ("uwsgi_exporter", "uwsgi_exporter"), ("haproxy_exporte", "haproxy_exporter"),
+    ("uwsgi_exporter", "uwsgi_exporter"), ("haproxy_exporte", "haproxy_exporter"), ("starman", ""),
+    ("starman worker ", ""),
+    ("ruby", "resque-scheduler"), ("ruby", "resque-web"), ("pgbouncer_expor", ""), ("nats", ""),
   ])
   func `is none that is only called like one`(comm: String, firstArgument: String) {
     #expect(server(comm, firstArgument) == nil)
@@ -50,20 +55,36 @@ import Testing
       (.nginx, .quit), (.httpd, .windowChange), (.haproxy, .user1), (.phpFPM, .quit), (.lighttpd, .interrupt),
       (.postgres, .interrupt), (.uwsgi, .quit), (.unicorn, .quit), (.gunicorn, .terminate),
       (.uvicorn, .terminate), (.puma, .terminate), (.caddy, .terminate), (.redis, .terminate),
-      (.mariadb, .terminate),
+      (.mariadb, .terminate), (.pgbouncer, .interrupt), (.uwsgiWithTerm, .terminate), (.unit, .quit),
+      (.starman, .quit), (.nats, .user2), (.resque, .quit), (.gitlabRunner, .quit),
     ]
     #expect(table.count == KnownServer.allCases.count)
     for (server, signal) in table { #expect(server.stopSignal == signal, "\(server)") }
     // php-fpm's own wait is off by default, and uWSGI has none; the databases abort their statements.
     #expect(
-      KnownServer.allCases.filter { !$0.finishesRequests } == [.phpFPM, .postgres, .uwsgi, .mariadb])
+      KnownServer.allCases.filter { !$0.finishesRequests } == [
+        .phpFPM, .postgres, .uwsgi, .uwsgiWithTerm, .mariadb,
+      ])
   }
 
   @Test func `may begin its drain at the signal at which any of them stops`() {
     for server in KnownServer.allCases { #expect(KnownServer.stopSignals.contains(server.stopSignal)) }
-    for signal: Signal in [.hangup, .user2, .kill, .child] {
+    for signal: Signal in [.hangup, .kill, .child] {
       #expect(!KnownServer.stopSignals.contains(signal))
     }
+  }
+
+  @Test(arguments: [
+    ("[uwsgi]\ndie-on-term = true\n", true), ("die-on-term\n", true), ("die-on-term=1", true), ("", false),
+    ("die-on-term = false\n", false), ("; die-on-term = true\n", false), ("# die-on-term\n", false),
+    ("hook-master-start = unix_signal:15 gracefully_kill_them_all", true),
+    ("hook-master-start = unix_signal:3 gracefully_kill_them_all", false),
+    ("uwsgi:\n  die-on-term: true\n", true),
+    ("<uwsgi>\n\t<die-on-term/>\n</uwsgi>", true), ("{\"uwsgi\": {\n\"die-on-term\": true\n}}", true),
+    ("master = true\nprocesses = 4\n", false),
+  ])
+  func `is asked what TERM does where its configuration can say`(text: String, expected: Bool) {
+    #expect(UWSGIConfiguration(text: Array(text.utf8)).saysWhatTermDoes == expected)
   }
 
   @Test func `is not this process`() {

@@ -20,7 +20,7 @@ private func status(_ change: (inout Status) -> Void = { _ in }) -> Status {
     phase: .serving, inPhase: .milliseconds(1500), uptime: .seconds(62), isReady: true,
     probes: [ProbeRecord(.listen, .holds)], sinceProbed: .milliseconds(250), process: ProcessID(7),
     name: bytes("nginx"),
-    processes: 3, says: nil, origin: .cgroup, ports: [port], unix: [], arrivals: nil,
+    processes: 3, says: nil, origin: .cgroup, ports: [port], datagrams: [], unix: [], arrivals: nil,
     losses: Losses(), counters: Counters())
   change(&status)
   return status
@@ -142,8 +142,8 @@ private func object(_ status: Status) throws -> [String: Any] {
         "arrivals_per_second", "arrived", "children_reaped", "cut_requests", "drains", "lost_bytes", "name",
         "phase",
         "phase_seconds", "pid", "ports", "ports_from", "probed_seconds_ago", "probes", "processes", "ready",
-        "resets", "says", "signals_forwarded", "silence_wanted_seconds", "silent_seconds", "undecided",
-        "unix", "uptime_seconds",
+        "resets", "says", "signals_forwarded", "silence_wanted_seconds", "silent_seconds", "udp",
+        "undecided", "unix", "uptime_seconds",
       ])
     let ports = try #require(object["ports"] as? [[String: Any]])
     #expect(

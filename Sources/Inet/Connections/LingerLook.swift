@@ -46,13 +46,19 @@ public struct LingerLook: Equatable, Sendable {
 public final class LingerCollector: SocketCollector {
   /// What was seen.
   public private(set) var look: LingerLook
+  private let service: ServiceSockets
 
-  /// A look that has seen nothing yet.
-  public init(cgroup: UInt64? = nil) { look = LingerLook(cgroup: cgroup) }
+  /// A look that has seen nothing yet, at the connections of a service.
+  public init(of service: ServiceSockets = ServiceSockets(), cgroup: UInt64? = nil) {
+    self.service = service
+    look = LingerLook(cgroup: cgroup)
+  }
 
   /// Forgets all rows.
   public override func restart() { look.restart() }
 
   /// Takes one connection.
-  public override func take(_ socket: TCPSocket) { look.take(socket) }
+  public override func take(_ socket: TCPSocket) {
+    if service.owned(socket) { look.take(socket) }
+  }
 }

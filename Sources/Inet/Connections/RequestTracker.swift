@@ -43,6 +43,8 @@ public final class RequestTracker: SocketCollector {
   /// The service finishes by itself what it has begun: only a request that is certainly in progress is waited for, and
   /// what was sent before a connection was closed was whole.
   public var serverFinishes = false
+  /// The service aborts what it has begun, and may say so to its peers: what it sends as it stops is no answer.
+  public var serverAborts = false
 
   /// Connections of this look whose last words of both sides lie within one tick: ``Pingpong`` looks them up.
   private(set) var ties: [TCPSocket] = []
@@ -56,6 +58,8 @@ public final class RequestTracker: SocketCollector {
   public private(set) var undecided = 0
   /// Those that hold off the stop signal.
   public private(set) var waitedFor = 0
+  /// Those with a request in progress, or one that may have come a moment ago, whoever is waited for.
+  public private(set) var active = 0
   /// The client of one of those; nil where there is none.
   public private(set) var example: Endpoint?
   /// Connections that were given up though it could not be told whether a request is in progress on them.
@@ -89,6 +93,7 @@ public final class RequestTracker: SocketCollector {
     inProgress = 0
     undecided = 0
     waitedFor = 0
+    active = 0
     example = nil
     notFollowed = 0
     ties.removeAll()
@@ -150,14 +155,17 @@ public final class RequestTracker: SocketCollector {
     case .undecided: undecided += 1
     case .idle: break
     }
+    let isActive = activity.verdict == .inProgress || activity.evidence == .young
     guard let place = place(of: socket, activity) else {
       notFollowed += 1
+      if isActive { active += 1 }
       if activity.verdict != .idle && waitingSince != nil {
         waitedFor += 1
         example = socket.remote
       }
       return
     }
+    if isActive && entries[place].heartbeats < 2 { active += 1 }
     if isFirstWait { entries[place].isWaitedFor = true }
     guard let waitingSince, entries[place].isWaitedFor else { return }
     if holds(&entries[place], socket, activity, for: now - waitingSince) {
@@ -209,6 +217,12 @@ public final class RequestTracker: SocketCollector {
 
   // MARK: - The end of a connection
 
+  /// The stop signal goes out now. Connections that the last look has not met were closed by the service before, as it
+  /// saw fit, though their ends may still be under way.
+  public func beginStop() {
+    for index in entries.indices where entries[index].lookedAt < now { entries[index].isJudged = true }
+  }
+
   /// What became of the request that a connection had when it died.
   public enum Ending: Sendable {
     /// There was none, or it was answered.
@@ -217,6 +231,15 @@ public final class RequestTracker: SocketCollector {
     case cut
     /// That cannot be told.
     case undecided
+  }
+
+  /// Says what became of the requests of those connections of which no end has been seen: a part of a MPTCP connection, one
+  /// that a process holds which could not be ended.
+  public func judgeRest(_ tell: (Ending) -> Void) {
+    for index in entries.indices where entries[index].lookedAt == now && !entries[index].isJudged {
+      entries[index].isJudged = true
+      tell(entries[index].ending)
+    }
   }
 
   /// Judges a connection by the last that was seen of it, once: the kernel's notice of its death, or a row of one that
@@ -259,6 +282,13 @@ public final class RequestTracker: SocketCollector {
       // A server that finishes what it has begun, or a peer that has closed by itself, had the whole answer.
       if serverFinishes || known?.peerHasClosed == true { return .none }
       guard let known else { return history.sinceSent <= .milliseconds(50) ? .none : .undecided }
+      // It has spoken since the stop signal, and gone: with an answer, or to say that there will be none.
+      if known.bytesSent != history.payloadSent && history.sinceSent <= .milliseconds(50)
+        && (known.activity.verdict != .idle || history.bytesReceived > known.payloadReceived + 1
+          || known.mayGoOn)
+      {
+        return serverAborts && known.activity.verdict == .inProgress ? .cut : .undecided
+      }
       guard known.isStreaming(history) else {
         return known.bytesSent == history.payloadSent ? known.ending : .none
       }

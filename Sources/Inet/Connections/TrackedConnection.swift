@@ -82,7 +82,8 @@ extension TrackedConnection {
     sinceSent = history.sinceSent
     answerTook = history.sinceReceived - history.sinceSent
     if sent == 0 && asked == 0 { return }
-    if sent > 0 && asked == 0 && !wasUnanswered {
+    // What the peer held up by acknowledging it late was no pause of the service's.
+    if sent > 0 && asked == 0 && !wasUnanswered && self.activity.evidence != .unacknowledged {
       pieces = pieces < .max ? pieces + 1 : pieces
       // The first may be the beginning of the answer, and the pause before it the work.
       pause = max(pause, pieces == 1 || self.activity.verdict == .undecided ? min(gap, .seconds(2)) : gap)
@@ -144,7 +145,7 @@ extension TrackedConnection {
   }
 
   /// Whether what was sent may be the beginning of a longer answer: it came at once, as heads do, and not long ago.
-  private var mayGoOn: Bool {
+  var mayGoOn: Bool {
     activity.evidence != .silence && answerTook < RequestTracker.atOnce && sinceSent < RequestTracker.certain
   }
 

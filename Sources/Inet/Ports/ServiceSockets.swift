@@ -72,7 +72,26 @@ public final class ServiceSockets {
     return isServices(socket.local, cgroup: socket.cgroup)
   }
 
-  private func forget(_ cookie: UInt64) {
+  /// Whether a listener is known to be somebody else's.
+  public func isStrangers(_ listener: TCPSocket) -> Bool {
+    for known in listeners where known.local == listener.local && known.cgroup == listener.cgroup {
+      return !known.isService
+    }
+    return false
+  }
+
+  /// The addresses at which the service's listeners at a port are, as far as strangers have others there.
+  public func addressesBesideStrangers(_ port: UInt16) -> [Endpoint] {
+    var addresses: [Endpoint] = []
+    var hasStrangers = false
+    for known in listeners where known.local.port == port {
+      if known.isService { addresses.append(known.local) } else { hasStrangers = true }
+    }
+    return hasStrangers ? addresses : []
+  }
+
+  /// A socket is none of the service's: it was there before.
+  public func forget(_ cookie: UInt64) {
     if others.count < 8192 && others.hasRoom() { _ = others.insert(cookie) }
   }
 

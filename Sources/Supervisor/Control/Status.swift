@@ -24,6 +24,8 @@ struct Status {
   /// Why the ports are not known; nil where they are, or none is listened on.
   var blindness: Text?
   var ports: [PortTraffic]
+  /// The service's UDP ports.
+  var datagrams: [DatagramPorts.Port]
   /// The service's Unix sockets.
   var unix: [UnixConnections.Listener]
   /// Connections a second that were accepted in this network namespace since it was asked before; nil the
@@ -96,6 +98,15 @@ struct Status {
       }
       text.append("\n")
     }
+    for port in datagrams {
+      text.append("  port ", Int(port.number), port.isBound ? "/udp: bound" : "/udp: not bound")
+      if port.waiting > 0 {
+        text.append(", ")
+        text.append(byteCount: port.waiting)
+        text.append(" not read")
+      }
+      text.append("\n")
+    }
     for listener in unix {
       text.append("  unix:")
       text.append(printable: listener.path)
@@ -103,7 +114,7 @@ struct Status {
       text.append("", listener.connections, of: "connection")
       text.append("\n")
     }
-    if ports.isEmpty && unix.isEmpty {
+    if ports.isEmpty && datagrams.isEmpty && unix.isEmpty {
       if let blindness {
         text.append(contentsOf: "  no port is known, for \(blindness)\n")
       } else {
@@ -163,6 +174,15 @@ struct Status {
       facts.add("undecided", port.undecided)
       facts.add("closing", port.closing)
       facts.add("unacknowledged_bytes", Int64(clamping: port.unacknowledged))
+      facts.close("}")
+    }
+    facts.close("]")
+    facts.open("udp", "[")
+    for port in datagrams {
+      facts.openObject()
+      facts.add("port", port.number)
+      facts.add("bound", flag: port.isBound)
+      facts.add("waiting_bytes", Int64(clamping: port.waiting))
       facts.close("}")
     }
     facts.close("]")
@@ -234,7 +254,8 @@ extension Supervisor {
       probes: readiness.probes, sinceProbed: readiness.lastCheck.map { now - $0 }, process: service.process,
       name: look.name ?? configuration.program.bytes, processes: look.processes,
       says: readiness.saysStatus, origin: sockets.ports.origin, blindness: sockets.blindness,
-      ports: look.ports, unix: sockets.unix.listeners, arrivals: look.arrivals,
+      ports: look.ports, datagrams: sockets.datagrams.ports, unix: sockets.unix.listeners,
+      arrivals: look.arrivals,
       quiet: isLameDuck ? lifecycle.quiet : nil, silent: lifecycle.quiet?.silent(at: now) ?? .zero,
       arrived: sockets.arrived, losses: sockets.losses, counters: counters)
   }
@@ -246,8 +267,9 @@ extension Supervisor {
     }
     let family = try? ProcessTable.descendants(of: .own)
     sockets.findPorts(of: family)
-    sockets.findUnixSockets(of: family)
+    sockets.findOtherSockets(of: family)
     sockets.unix.look(at: began, isOneRequest: sockets.unixIsOneRequest)
+    sockets.datagrams.look()
     let ports = sockets.portTraffic()
     let took = now - began
     let look = StatusLook(

@@ -4,6 +4,8 @@ import Linux
 public enum Probe: Equatable, Sendable {
   /// The service listens on its ports.
   case listen
+  /// The service's main process runs: a worker's, which has no port.
+  case alive
   /// A TCP connection to this port of the loopback address succeeds.
   case tcp(UInt16)
   /// GET of this path, at this port of the loopback address, gives 2xx or 3xx.
@@ -15,11 +17,13 @@ public enum Probe: Equatable, Sendable {
   /// The service has said READY=1 to $NOTIFY_SOCKET, sd_notify(3).
   case notify
 
-  /// The probe that a user writes: `listen`, `tcp:P`, `http:P/path`, `unix:/path`, `exec:cmd`, `notify`; nil
+  /// The probe that a user writes: `listen`, `alive`, `tcp:P`, `http:P/path`, `unix:/path`, `exec:cmd`, `notify`; nil
   /// where it makes no sense.
   public init?(_ text: [UInt8]) {
     if text == "listen" {
       self = .listen
+    } else if text == "alive" {
+      self = .alive
     } else if text == "notify" {
       self = .notify
     } else if let digits = text.value(of: "tcp:") {
@@ -57,6 +61,7 @@ extension Probe: TextRepresentable {
   public func write(to text: inout Text) {
     switch self {
     case .listen: text.append("listen")
+    case .alive: text.append("alive")
     case .tcp(let port): text.append("tcp:", Int(port), "")
     case .http(let port, let path):
       text.append("http:", Int(port), "")

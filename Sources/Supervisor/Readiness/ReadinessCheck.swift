@@ -66,6 +66,7 @@ final class ProbeRecord {
   private func attempt(_ index: Int, _ world: Supervisor) throws(Errno) {
     switch probe {
     case .listen: result = world.listens()
+    case .alive: result = world.service.isAlive ? .holds : .fails("the service has ended")
     case .notify:
       if world.readiness.saysReady {
         result = .holds
@@ -161,7 +162,7 @@ final class ProbeRecord {
     refusal = error
     switch probe {
     case .tcp(let port), .http(let port, _): try? connect(port, index, world)
-    case .listen, .unix, .exec, .notify: return
+    case .listen, .alive, .unix, .exec, .notify: return
     }
   }
 

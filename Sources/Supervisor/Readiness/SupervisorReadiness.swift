@@ -70,6 +70,7 @@ extension Supervisor {
       if holds {
         handle(.ready)
         sayServing()
+        sayIfShell()
       } else if journal.writes(.phases) {
         readiness.putOff(since: started, at: now)
       }
@@ -106,8 +107,13 @@ extension Supervisor {
   /// `listen`: every port that was given, or at least one that was found, has a listener; of the service,
   /// where that can be seen.
   func listens() -> ProbeResult {
-    if sockets.listensAsBefore() { return .holds }
+    if sockets.datagrams.ports.isEmpty && sockets.listensAsBefore() { return .holds }
     sockets.findPorts()
+    if sockets.ports.ports.isEmpty { sockets.findOtherSockets() }
+    sockets.datagrams.look()
+    for port in sockets.datagrams.ports where !port.isBound {
+      return .fails("nothing is bound to \(port.number)/udp")
+    }
     if !configuration.unixPaths.isEmpty {
       sockets.unix.look(at: now, isOneRequest: true)
       for listener in sockets.unix.listeners where listener.isGiven && !listener.isListening {
@@ -116,8 +122,11 @@ extension Supervisor {
       if sockets.ports.ports.isEmpty { return .holds }
     }
     if sockets.ports.ports.isEmpty {
+      if !sockets.datagrams.ports.isEmpty { return .holds }
       if let why = sockets.blindness { return .fails("no port is known, for \(why)") }
-      return .fails("the service listens on no port that could be found (--ports or --ready-when say more)")
+      return .fails(
+        "the service listens on no port that could be found (--ports names them; a worker has --ready-when alive)"
+      )
     }
     guard let listening = sockets.listening() else { return .fails("the socket table cannot be read") }
     for port in sockets.ports.ports {
@@ -134,13 +143,21 @@ extension Supervisor {
 
   private func sayServing() {
     guard isHeard(.phases) else { return }
-    let name = ProcessTable.name(of: service.process) ?? configuration.program.bytes
+    var name = ProcessTable.name(of: service.process) ?? configuration.program.bytes
+    // It has not been executed yet.
+    if name == ProcessTable.name(of: .own) ?? [] { name = configuration.program.bytes }
     var text: Text = "serving: \(name) (pid \(service.process))"
     var ports: [UInt16] = []
     for socket in sockets.listening() ?? [] where !ports.contains(socket.local.port) {
       text.append(ports.isEmpty ? " listens on " : ", ")
       text.append(socket.local.port)
       ports.append(socket.local.port)
+    }
+    for port in sockets.datagrams.ports {
+      text.append(ports.isEmpty ? " has " : ", ")
+      text.append(port.number)
+      text.append("/udp")
+      ports.append(port.number)
     }
     text.append(ports.isEmpty ? " is ready after " : " after ", now - started, "")
     var facts = Facts()
@@ -149,6 +166,20 @@ extension Supervisor {
     facts.add("ports", numbers: ports)
     facts.add("seconds", seconds: now - started)
     say(.phases, "serving", text, facts)
+  }
+
+  /// Once: that the service's main process is a shell that dies of the stop signal, and what it runs hears nothing.
+  func sayIfShell() {
+    shellLook = nil
+    guard !toldShell, service.isAlive, let name = ProcessTable.name(of: service.process),
+      Shell.isName(of: name),
+      ProcessTable.handles(.terminate, service.process) == false
+    else { return }
+    toldShell = true
+    var text: Text = "the service is a shell ("
+    text.append(printable: name)
+    text.append("), which hands no signal on to what it runs: use exec in its script, or CMD [\"...\"]")
+    say(.report, "shell", text)
   }
 
   // MARK: - sd_notify

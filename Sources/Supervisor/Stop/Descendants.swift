@@ -31,7 +31,9 @@ enum Descendants {
   ///
   /// Without /proc there is only the main process's group, and it is signalled only while a child of ours is
   /// in it, since its number may have gone to strangers otherwise.
-  static func send(_ signal: Signal, group: ProcessID) -> Outcome {
+  static func send(
+    _ signal: Signal, group: ProcessID, except servers: LeftServers = LeftServers()
+  ) -> Outcome {
     guard let descendants = try? ProcessTable.descendants(of: .own) else {
       if ChildChange.isAnyInGroup(group) { try? group.sendToGroup(signal) }
       return Outcome(count: nil, group: group)
@@ -42,7 +44,7 @@ enum Descendants {
       if record.session != ownSession && !outcome.hasGroup(record.group) {
         outcome.groups.append(record.group)
       }
-      guard deliver(signal, record) else { continue }
+      guard !servers.isMember(record.process), deliver(signal, record) else { continue }
       outcome.count = (outcome.count ?? 0) + 1
       if outcome.example == nil {
         outcome.example = record.process

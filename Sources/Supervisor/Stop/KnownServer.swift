@@ -1,9 +1,9 @@
 import Linux
 
-/// The servers whose way of stopping gracefully we know. Tests stop the real ones under load, but for uWSGI,
-/// unicorn, puma, Caddy and MariaDB.
+/// The servers and workers whose way of stopping gracefully we know. Tests stop the real ones under load, but for those of
+/// which the README says that their manuals do.
 public enum KnownServer: CaseIterable, Sendable {
-  /// nginx.
+  /// nginx, and what is made of it: OpenResty, Angie, Tengine.
   case nginx
   /// Apache httpd, which Debian calls apache2.
   case httpd
@@ -15,8 +15,16 @@ public enum KnownServer: CaseIterable, Sendable {
   case lighttpd
   /// PostgreSQL.
   case postgres
-  /// uWSGI.
+  /// PgBouncer.
+  case pgbouncer
+  /// uWSGI, with a TERM that reloads it.
   case uwsgi
+  /// uWSGI, told what to do at TERM: `die-on-term`, or a hook.
+  case uwsgiWithTerm
+  /// NGINX Unit.
+  case unit
+  /// Starman.
+  case starman
   /// unicorn.
   case unicorn
   /// gunicorn.
@@ -31,15 +39,22 @@ public enum KnownServer: CaseIterable, Sendable {
   case redis
   /// MariaDB, and MySQL.
   case mariadb
+  /// The NATS server.
+  case nats
+  /// A worker of Resque.
+  case resque
+  /// GitLab Runner.
+  case gitlabRunner
 
   /// The signal that has it finish what it is doing and end; `ebb help signals` has them all, in this order.
   public var stopSignal: Signal {
     switch self {
-    case .nginx, .phpFPM, .uwsgi, .unicorn: .quit
+    case .nginx, .phpFPM, .uwsgi, .unit, .starman, .unicorn, .resque, .gitlabRunner: .quit
     case .httpd: .windowChange
     case .haproxy: .user1
-    case .lighttpd, .postgres: .interrupt
-    case .gunicorn, .uvicorn, .puma, .caddy, .redis, .mariadb: .terminate
+    case .nats: .user2
+    case .lighttpd, .postgres, .pgbouncer: .interrupt
+    case .uwsgiWithTerm, .gunicorn, .uvicorn, .puma, .caddy, .redis, .mariadb: .terminate
     }
   }
 
@@ -55,8 +70,11 @@ public enum KnownServer: CaseIterable, Sendable {
   public var finishesRequests: Bool {
     switch self {
     // PostgreSQL and MariaDB tell sessions, and abort their statements.
-    case .phpFPM, .uwsgi, .postgres, .mariadb: false
-    case .nginx, .httpd, .haproxy, .lighttpd, .unicorn, .gunicorn, .uvicorn, .puma, .caddy, .redis: true
+    case .phpFPM, .uwsgi, .uwsgiWithTerm, .postgres, .mariadb: false
+    case .nginx, .httpd, .haproxy, .lighttpd, .pgbouncer, .unit, .starman, .unicorn, .gunicorn, .uvicorn,
+      .puma, .caddy,
+      .redis, .nats, .resque, .gitlabRunner:
+      true
     }
   }
 
@@ -68,7 +86,8 @@ public enum KnownServer: CaseIterable, Sendable {
       return
     }
     // Programs that run in an interpreter have its name there, and rewrite their command line: "unicorn
-    // master -c …", "gunicorn: master [app]", "puma 6.4 (tcp://…)". Or their script is the first word.
+    // master -c …", "gunicorn: master [app]", "puma 6.4 (tcp://…)", "resque-2.6.0: Waiting for *". Or their script is the
+    // first word.
     var start = 0
     var end = 0
     while end < firstArgument.count {
@@ -77,8 +96,14 @@ public enum KnownServer: CaseIterable, Sendable {
       end += 1
       if byte == UInt8(ascii: "/") { start = end }
     }
-    guard let server = KnownServer(program: firstArgument.part(from: start, to: end)) else { return nil }
-    self = server
+    let name = firstArgument.part(from: start, to: end)
+    if let version = name.value(of: "resque-"), KnownServer.isVersion(version) {
+      self = .resque
+    } else if let server = KnownServer(program: name) {
+      self = server
+    } else {
+      return nil
+    }
   }
 
   /// What its program is called, where that is one name.
@@ -90,7 +115,11 @@ public enum KnownServer: CaseIterable, Sendable {
     case .phpFPM: "php-fpm"
     case .lighttpd: "lighttpd"
     case .postgres: "postgres"
-    case .uwsgi: "uwsgi"
+    case .pgbouncer: "pgbouncer"
+    case .uwsgi, .uwsgiWithTerm: "uwsgi"
+    case .unit: "unitd"
+    // Its title, as much of it as the kernel keeps.
+    case .starman: "starman master "
     case .unicorn: "unicorn"
     case .gunicorn: "gunicorn"
     case .uvicorn: "uvicorn"
@@ -98,6 +127,9 @@ public enum KnownServer: CaseIterable, Sendable {
     case .caddy: "caddy"
     case .redis: "redis-server"
     case .mariadb: "mariadbd"
+    case .nats: "nats-server"
+    case .resque: "resque"
+    case .gitlabRunner: "gitlab-runner"
     }
   }
 
@@ -106,7 +138,9 @@ public enum KnownServer: CaseIterable, Sendable {
       self = server
       return
     }
-    if name == "apache2" {
+    if name == "openresty" || name == "angie" || name == "tengine" {
+      self = .nginx
+    } else if name == "apache2" {
       self = .httpd
     } else if let version = name.value(of: "php-fpm"), KnownServer.isVersion(version) {
       self = .phpFPM
@@ -130,5 +164,6 @@ public enum KnownServer: CaseIterable, Sendable {
     // To read a command line is to wait for a process that hangs in mmap(2), access_remote_vm(): only where it says more.
     let isInterpreter = comm.hasPrefix("python") || comm.hasPrefix("ruby")
     self.init(comm: comm, firstArgument: isInterpreter ? ProcessTable.firstArgument(of: process) ?? [] : [])
+    if self == .uwsgi && UWSGIConfiguration(of: process).saysWhatTermDoes { self = .uwsgiWithTerm }
   }
 }

@@ -29,6 +29,8 @@ struct Losses {
     case notListening
     /// All are Unix sockets.
     case unixSockets
+    /// All are UDP ports.
+    case datagrams
     /// The kernel does not tell, or may not: no netlink, a seccomp profile.
     case refused(Errno)
     /// The kernel had to drop notices.
@@ -86,6 +88,8 @@ final class LossCounter {
     }
     note(ending)
     guard death.wasReset else { return false }
+    // A peer that is through with an idle connection may end it so (a proxy's pool, a health check): nothing is lost.
+    if death.isMeasured && death.unacknowledged == 0 && death.unread == 0 && ending == .none { return false }
     losses.resets += 1
     if death.isMeasured {
       losses.unacknowledged += death.unacknowledged

@@ -31,7 +31,7 @@ public struct PortDrain {
     plan.busyMax = busyMax
     plan.limit = Platform.stopLimit
     var lifecycle = Lifecycle(plan: plan)
-    let watch = SocketWatch(given: ports, ignoring: ignoredPeers)
+    let watch = SocketWatch(given: ports, udp: [], unix: [], ignoring: ignoredPeers)
     let began = MonotonicClock.now
     // A table that cannot be read would let everything pass for idle.
     let first = try watch.trafficOrError(at: began)

@@ -15,6 +15,8 @@ struct Report {
   var busyMaxEnded = false
   /// What was still not acknowledged when the waiting ended; nil where that could not be looked at.
   var left: LingerLook?
+  /// A server that the main process had left behind, and how it ended.
+  var leftServer: (name: [UInt8], status: ExitStatus)?
   /// Processes that could not be ended.
   var survivors: Int?
   /// ebb's exit code.
@@ -83,6 +85,11 @@ struct Report {
         text.append(" silent)")
       }
     }
+    if let leftServer {
+      text.append("; ")
+      text.append(printable: leftServer.name)
+      text.append(contentsOf: ", left behind, \(leftServer.status)")
+    }
     if let survivors, survivors > 0 {
       text.append("; ", survivors, survivors == 1 ? " process" : " processes")
       text.append(" could not be ended")
@@ -97,6 +104,7 @@ struct Report {
       switch reason {
       case .notListening: text.append("the ports were not known in time")
       case .unixSockets: text.append("the kernel tells of no Unix socket's end")
+      case .datagrams: text.append("the kernel tells of no datagram's loss")
       case .refused(let error): error.write(to: &text)
       case .missed:
         text.append("the kernel dropped notices; seen: ")
@@ -148,6 +156,10 @@ struct Report {
     facts.add("bytes_unacknowledged", number: isMeasured ? Int64(clamping: losses.unacknowledged) : nil)
     facts.add("connections_left", number: left.map { Int64($0.waiting + $0.silent) })
     facts.add("bytes_left", number: left.map { Int64(clamping: $0.waitingBytes + $0.silentBytes) })
+    if let leftServer {
+      facts.add("left_server", text: leftServer.name)
+      facts.add("left_server_status", leftServer.status.code)
+    }
     if let survivors, survivors > 0 { facts.add("survivors", survivors) }
     return facts
   }

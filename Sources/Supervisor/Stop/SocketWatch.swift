@@ -15,6 +15,10 @@ final class SocketWatch {
   let service = ServiceSockets()
   /// The connections at its Unix sockets.
   let unix: UnixConnections
+  /// Its UDP ports.
+  let datagrams: DatagramPorts
+  /// ``DatagramPorts/received`` at the last look for arrivals.
+  private var lastReceived: UInt64?
   /// The server is known to get one request a connection there.
   var unixIsOneRequest = false
   /// nil before the drain, and after the end of a drain that was only asked for.
@@ -51,18 +55,30 @@ final class SocketWatch {
 
   /// A watch over these ports, or over those that are found where there are none. What comes from `peers` is no
   /// traffic.
-  init(given: [UInt16], unix paths: [[UInt8]] = [], ignoring peers: [PeerRange]) {
+  init(given: [UInt16], udp: [UInt16], unix paths: [[UInt8]], ignoring peers: [PeerRange]) {
     ignoredPeers = peers
     unix = UnixConnections(given: paths)
-    ports = ServicePorts(ports: given, origin: given.isEmpty && paths.isEmpty ? nil : .given)
+    datagrams = DatagramPorts(given: udp)
+    let isGiven = !(given.isEmpty && udp.isEmpty && paths.isEmpty)
+    ports = ServicePorts(ports: given, origin: isGiven ? .given : nil)
   }
 
-  /// Notes what listens before the launch, unless the ports are given: should neither the cgroup nor the
-  /// descriptors tell whose a listener is, one that was there before is not the service's.
-  func noteListenersBefore() {
+  /// Notes what is there before the launch: should neither the cgroup nor the descriptors tell whose a listener is, one
+  /// that was there before is not the service's; nor are the last connections of a container before this one.
+  func noteSocketsBefore() {
     // In a container's own network there is mostly nothing yet, and so nothing to ask for.
-    guard ports.origin == nil, counters.mayHaveConnections() else { return }
-    listenersBefore = cookies(listeners() ?? [])
+    guard counters.mayHaveConnections() else { return }
+    let found = Listeners()
+    guard (try? table.read(SocketQuery(states: [.listening, .delivering]), into: found)) != nil else {
+      return
+    }
+    for socket in found.sockets {
+      if socket.state == .listen {
+        listenersBefore.append(socket.cookie)
+      } else {
+        service.forget(socket.cookie)
+      }
+    }
   }
 
   /// What listens at these ports, or at all where there are none; nil where the table cannot be read.
@@ -93,8 +109,18 @@ final class SocketWatch {
     let family = processes(family)
     let owners = SocketOwners(family)
     for socket in listening where owners.hold(socket.inode) { known = true }
+    if known {
+      for socket in listening { service.note(socket, isService: owners.hold(socket.inode)) }
+      return
+    }
+    // Descriptors may not be looked at (a service that has changed its user, without CAP_SYS_PTRACE): their users.
+    var users: [UInt32] = []
+    for process in family {
+      if let user = ProcessTable.user(of: process) { users.append(user) }
+    }
+    for socket in listening where users.contains(socket.user) { known = true }
     // Where nobody is seen to hold one, whoever listens there is the service.
-    for socket in listening { service.note(socket, isService: !known || owners.hold(socket.inode)) }
+    for socket in listening { service.note(socket, isService: !known || users.contains(socket.user)) }
   }
 
   /// Takes a port out of what can be found: ebb's own pages are served there.
@@ -110,8 +136,8 @@ final class SocketWatch {
     for socket in listeners where !excluded.contains(socket.local.port) { others.append(socket) }
     if others.isEmpty { return }
     hasUnknownListeners = false
-    let found = ServicePorts.find(
-      among: others, cgroup: Cgroup.own, before: listenersBefore, family: processes(family))
+    let family = processes(family)
+    let found = ServicePorts.find(among: others, cgroup: Cgroup.own, before: listenersBefore, family: family)
     if found.origin == nil && seesNoProcess {
       for socket in others where !listenersBefore.contains(socket.cookie) { hasUnknownListeners = true }
     }
@@ -219,9 +245,10 @@ final class SocketWatch {
   /// Looks at what has arrived since this was asked before; nil where that cannot be told. `wantsRequests`:
   /// those on connections that were there before, too.
   func lookAtArrivals(wantsRequests: Bool, at now: Duration) -> Arrivals? {
-    guard !ports.ports.isEmpty, let watch = arrivalWatch else {
+    guard let watch = arrivalWatch else { return nil }
+    if ports.ports.isEmpty {
       arrived = nil
-      return nil
+      return datagrams.ports.isEmpty ? nil : lookAtDatagrams()
     }
     let accepted = AcceptedConnections.count
     // No new connection in the whole namespace: the table need not be read for them.
@@ -245,9 +272,23 @@ final class SocketWatch {
     // namespace has to do.
     let isBlind = losses.notMeasured != nil || watch.isOverfull
     arrived = isBlind ? nil : arrived.map { $0 &+ UInt64(watch.connections) }
-    return Arrivals(
+    var found = Arrivals(
       connections: isBlind && hasGrown ? max(1, watch.connections) : watch.connections,
       requests: watch.requests)
+    if !datagrams.ports.isEmpty {
+      guard let more = lookAtDatagrams() else { return nil }
+      found.connections += more.connections
+    }
+    return found
+  }
+
+  /// The datagrams that have come since; nil where they may be somebody else's.
+  private func lookAtDatagrams() -> Arrivals? {
+    let received = DatagramPorts.received
+    defer { lastReceived = received }
+    datagrams.look()
+    guard datagrams.areAlone, let received, let before = lastReceived else { return nil }
+    return Arrivals(connections: Int(clamping: received &- min(before, received)), requests: 0)
   }
 
   /// Ends that, and gives its memory back.
@@ -257,7 +298,11 @@ final class SocketWatch {
   func listenForDeaths() {
     guard notices == nil else { return }
     if ports.ports.isEmpty {
-      if !unix.listeners.isEmpty { lost.losses.notMeasured = .unixSockets }
+      if !unix.listeners.isEmpty {
+        lost.losses.notMeasured = .unixSockets
+      } else if !datagrams.ports.isEmpty {
+        lost.losses.notMeasured = .datagrams
+      }
       return
     }
     // Where the kernel has no inet_diag, it takes the subscription, and never sends a notice.
@@ -305,28 +350,45 @@ final class SocketWatch {
     var waitedFor: Int
     /// Not followed one by one, since there is no memory for it.
     var notFollowed: Int
+    /// With a request in progress, or one that may have come a moment ago.
+    var active = 0
     /// The client of one that is waited for.
     var example: Endpoint?
 
-    /// What there is at Unix sockets.
-    init(of unix: UnixConnections) {
+    /// What there is at Unix sockets and UDP ports: a datagram that nobody has read is in progress.
+    init(of unix: UnixConnections, _ datagrams: DatagramPorts) {
       connections = unix.connections
       inProgress = 0
       undecided = unix.connections
       waitedFor = unix.waitedFor
       notFollowed = 0
+      for port in datagrams.ports where port.waiting > 0 {
+        inProgress += 1
+        waitedFor += 1
+      }
     }
   }
 
-  /// Finds the Unix sockets on which the service listens.
-  func findUnixSockets(of family: [ProcessRecord]? = nil) {
-    unix.find(heldBy: SocketOwners(processes(family)))
+  /// Finds the Unix sockets on which the service listens, and its UDP ports.
+  func findOtherSockets(of family: [ProcessRecord]? = nil) {
+    let owners = SocketOwners(processes(family))
+    unix.find(heldBy: owners)
+    if ports.origin != .given { datagrams.find(heldBy: owners) }
+  }
+
+  /// Nobody can send the service anything new, as far as can be seen: it has no port, and no Unix socket that was named.
+  var serveNothing: Bool {
+    ports.origin == nil && datagrams.ports.isEmpty && !datagrams.hasUnknown && unreadable == nil
+      && !hasUnknownListeners && !seesNoProcess
   }
 
   /// Looks at the open connections; nil where they cannot be read, or no port is known.
   func lookAtTraffic(at now: Duration) -> Traffic? {
     unix.look(at: now, isOneRequest: unixIsOneRequest)
-    if ports.ports.isEmpty { return unix.listeners.isEmpty ? nil : Traffic(of: unix) }
+    datagrams.look()
+    if ports.ports.isEmpty {
+      return unix.listeners.isEmpty && datagrams.ports.isEmpty ? nil : Traffic(of: unix, datagrams)
+    }
     do throws(Errno) {
       let traffic = try trafficOrError(at: now)
       unreadable = nil
@@ -342,12 +404,13 @@ final class SocketWatch {
     let tracker = tracker ?? RequestTracker(of: service)
     self.tracker = tracker
     try table.read(tracker, ports: ports.ports, at: now)
-    var traffic = Traffic(of: unix)
+    var traffic = Traffic(of: unix, datagrams)
     traffic.connections += tracker.connections
     traffic.inProgress += tracker.inProgress
     traffic.undecided += tracker.undecided
     traffic.waitedFor += tracker.waitedFor
     traffic.notFollowed = tracker.notFollowed
+    traffic.active = tracker.active
     traffic.example = tracker.example
     return traffic
   }
@@ -367,11 +430,14 @@ final class SocketWatch {
   }
 
   /// The service is told to stop, or has ended: how its connections stand now decides whose request is cut off.
-  func beginStop(at now: Duration, serverFinishes: Bool, hasEnded: Bool = false) {
+  func beginStop(at now: Duration, _ server: KnownServer?, hasEnded: Bool = false) {
     if lost.isStopping { return }
     arrivalWatch = nil
-    _ = lookAtTraffic(at: now)
+    let isSeen = lookAtTraffic(at: now) != nil
+    let serverFinishes = server?.finishesRequests == true
     tracker?.serverFinishes = serverFinishes
+    tracker?.serverAborts = server?.finishesRequests == false
+    if isSeen && !hasEnded { tracker?.beginStop() }
     lost.beginStop(tracker, hasEnded: hasEnded, at: now)
     // The kernel tells of no end of theirs.
     if !serverFinishes { lost.losses.undecided += unix.connections }
@@ -384,6 +450,11 @@ final class SocketWatch {
     let closing = ClosingConnections(of: service, tracker)
     guard (try? table.read(closing.query(ports: ports.ports), into: closing)) != nil else { return }
     closing.judge { lost.note($0) }
+  }
+
+  /// Counts the connections of which no end was seen.
+  func judgeRest() {
+    if lost.isStopping && losses.notMeasured == nil { tracker?.judgeRest { lost.note($0) } }
   }
 
   /// The same look once, for the report, where nothing was lingered for: only at ports that are known, and not in the
@@ -399,7 +470,7 @@ final class SocketWatch {
   /// (a service that ended before anybody asked), all those of our cgroup count, or of the namespace.
   func lookAtLingering() -> LingerLook? {
     guard mayLinger else { return LingerLook() }
-    let collector = LingerCollector(cgroup: ports.ports.isEmpty ? Cgroup.own : nil)
+    let collector = LingerCollector(of: service, cgroup: ports.ports.isEmpty ? Cgroup.own : nil)
     guard (try? table.read(LingerLook.query(ports: ports.ports), into: collector)) != nil else { return nil }
     return collector.look
   }

@@ -16,7 +16,14 @@ extension Supervisor {
       text.append(service.process.rawValue)
       text.append(" has not ended")
       if let sent = stopSent { text.append(" since ", now - sent, ", when it was told to") }
-    case .stopping: text.append("what the service left behind has not ended")
+    case .stopping:
+      if let server = leftServers.first {
+        text.append("pid ", Int(server.record.process.rawValue), " (")
+        text.append(printable: server.record.name)
+        text.append("), left behind, has not ended")
+      } else {
+        text.append("what the service left behind has not ended")
+      }
     case .lingering:
       let left = lastLinger?.waiting ?? 0
       text.append("", left, of: "connection")
@@ -42,9 +49,10 @@ extension Supervisor {
       return
     }
     text.append("", traffic.waitedFor, of: "connection")
-    text.append(" waited for, ", traffic.inProgress, " with a request in progress")
-    if traffic.undecided > 0 { text.append(", ", traffic.undecided, " of which that cannot be told") }
+    text.append(" waited for")
     if let example = traffic.example { text.append(contentsOf: " (one is \(example)'s)") }
+    text.append("; of all that are open, requests in progress on ", traffic.inProgress, "")
+    if traffic.undecided > 0 { text.append(", undecided ", traffic.undecided, "") }
   }
 
   private func sayTraffic(to text: inout Text) {

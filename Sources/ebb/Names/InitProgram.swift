@@ -121,7 +121,7 @@ enum InitProgram {
       case .control: if !configuration.control.isOff { asksForMore = true }
       case .ports, .readyWhen, .readyWhileDraining, .drainOn, .lameDuck, .lameDuckMax, .quietChance,
         .ignorePeer, .busyMax, .undecidedMax, .lingerMax,
-        .grace, .onDrain, .http, .httpDrain, .httpDrainAddress, .terminationLog:
+        .leftoversMax, .grace, .onDrain, .http, .httpDrain, .httpDrainAddress, .terminationLog:
         asksForMore = true
       case .rewrite, .group, .single, .mapExit, .parentDeathSignal, .subreaper, .noSubreaper, .warnOnReap,
         .log:

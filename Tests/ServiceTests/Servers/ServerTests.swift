@@ -156,6 +156,80 @@ struct ServerTests {
     try stage.stopUnderLoad(signal: "SIGTERM")
   }
 
+  /// nginx under the name that OpenResty's image gives it.
+  @Test(.requires(.root, .namespaces, .tool("nginx")))
+  func openRestyLosesNoRequest() throws {
+    let stage = try ServerStage()
+    try stage.startBackend()
+    let program = "\(stage.path)/openresty"
+    try FileManager.default.createSymbolicLink(atPath: program, withDestinationPath: "/usr/sbin/nginx")
+    let words = try stage.nginx("nginx", location: "proxy_pass http://127.0.0.1:8081;")
+    try stage.supervise([program] + words.dropFirst())
+    try stage.stopUnderLoad(signal: "SIGQUIT")
+  }
+
+  @Test(.requires(.root, .namespaces, .tool("starman")))
+  func starmanLosesNoRequest() throws {
+    let stage = try ServerStage()
+    let file = try stage.folder.write(
+      "app.psgi",
+      """
+      sub { select(undef, undef, undef, 0.3); [200, ["Content-Length" => 5], ["done\n"]] }
+      """)
+    try stage.supervise(["starman", "--listen", ":8080", "--workers", "24", file], as: "www-data")
+    try stage.stopUnderLoad(signal: "SIGQUIT")
+  }
+
+  /// QUIT, which is for one that nobody told what to do at TERM, would cut requests.
+  @Test(
+    .requires(.root, .namespaces, .tool("uwsgi")),
+    arguments: [
+      ("hook-master-start = unix_signal:15 gracefully_kill_them_all", "SIGTERM"),
+      ("die-on-term = true", "SIGTERM"),
+      ("vacuum = true", "SIGQUIT"),
+    ])
+  func uwsgiLosesNoRequestWhateverItsHooks(line: String, signal: String) throws {
+    let stage = try ServerStage()
+    try stage.folder.write(
+      "app.py",
+      """
+      import time
+      def application(environ, start):
+          time.sleep(0.3)
+          start("200 OK", [("Content-Length", "5")])
+          return [b"done\\n"]
+      """)
+    let file = try stage.folder.write(
+      "uwsgi.ini",
+      """
+      [uwsgi]
+      plugin = python3
+      http-socket = :8080
+      master = true
+      processes = 24
+      chdir = \(stage.path)
+      wsgi-file = app.py
+      disable-logging = true
+      \(line)
+
+      """)
+    try stage.supervise(["uwsgi", "--ini", file], as: "www-data")
+    try stage.stopUnderLoad(signal: signal)
+  }
+
+  /// What a shell runs hears nothing of the stop signal, and is the service all the same.
+  @Test(.requires(.root, .namespaces, .tool("nginx")))
+  func nginxBehindAShellLosesNoRequest() throws {
+    let stage = try ServerStage()
+    try stage.startBackend()
+    let nginx = try stage.nginx("nginx", location: "proxy_pass http://127.0.0.1:8081;")
+    let run = try stage.supervise(["sh", "-c", "\(nginx.joined(separator: " ")); echo over"])
+    try stage.stopUnderLoad(signal: "SIGTERM", exit: .code(143))
+    #expect(run.errors.text.contains("the service is a shell (sh)"))
+    #expect(run.errors.text.contains("left behind: SIGQUIT to pid"))
+    #expect(run.report.contains("nginx, left behind, exited 0"))
+  }
+
   @Test(.requires(.root, .namespaces, .tool("node")))
   func nodesServerWhichHasNoGracefulStopLosesNoRequest() throws {
     let stage = try ServerStage()
