@@ -43,9 +43,6 @@ public final class Supervisor {
   /// The last of them that has ended, and how.
   var leftServerEnded: (name: [UInt8], status: ExitStatus)?
   var toldQuiet = false
-  /// When to see whether the service is a shell, and whether that was said.
-  var shellLook: Duration?
-  var toldShell = false
   var toldOfKill = false
   var forwardedJobStop = false
   /// The exit code of a launch that failed: what the child exits with says less.
@@ -141,9 +138,6 @@ public final class Supervisor {
     }
     openControl()
     openHTTP()
-    if configuration.manners.hasStop && Shell.isName(of: configuration.program.bytes) {
-      shellLook = started + .seconds(2)
-    }
   }
 
   // MARK: - The loop
@@ -175,7 +169,6 @@ public final class Supervisor {
   private var nextMoment: Duration? {
     var first = lifecycle.wake
     first = first.sooner(readiness.deadline)
-    first = first.sooner(shellLook)
     if configuration.manners.hasStop {
       first = first.sooner(control.places.deadline)
       first = first.sooner(http.places.deadline)
@@ -207,7 +200,6 @@ public final class Supervisor {
     control.tick(at: now)
     http.tick(at: now)
     takeReadinessTick()
-    if let shellLook, shellLook <= now { sayIfShell() }
   }
 
   /// While ebb is awake, and the service serves: how many connections come.

@@ -74,7 +74,6 @@ extension Supervisor {
   /// Before the machine hears of the drain: what the limits are for this server, on this platform.
   func prepareDrain() {
     if service.isAlive { knownServer = KnownServer(process: service.process) }
-    sayIfShell()
     let longest = configuration.lameDuckMax ?? Platform.lameDuckMax
     lifecycle.plan.lameDuck = configuration.lameDuck ?? longest
     lifecycle.plan.quietChance = configuration.lameDuck == nil ? configuration.quietChance : nil
@@ -87,7 +86,6 @@ extension Supervisor {
     if isWorker {
       // There is nobody to wait for, and each moment more is one in which new work may be begun.
       lifecycle.plan.lameDuck = configuration.lameDuck ?? .zero
-      lifecycle.plan.busyMax = configuration.busyMax ?? .zero
     }
     sockets.unixIsOneRequest = knownServer == .phpFPM
     if !sockets.hasNamespaceForItself() { history = TrafficHistory() }
@@ -95,9 +93,11 @@ extension Supervisor {
   }
 
   /// Nobody sends the service anything: it takes its work by itself.
-  private var isWorker: Bool {
-    if sockets.ports.origin == .given { return false }
-    return sockets.serveNothing || configuration.readyWhen.contains(.alive)
+  private var isWorker: Bool { isDeclaredWorker || sockets.serveNothing }
+
+  /// Its user said so.
+  private var isDeclaredWorker: Bool {
+    sockets.ports.origin != .given && configuration.readyWhen.contains(.alive)
   }
 
   func beginDrain() {
@@ -123,7 +123,7 @@ extension Supervisor {
         text.append(" (for ", traffic.notFollowed, " there is no memory: whoever is busy is waited for)")
       }
     }
-    if isWorker && lifecycle.plan.lameDuck == .zero {
+    if isDeclaredWorker || (sockets.serveNothing && sockets.unix.listeners.isEmpty) {
       text.append("; a worker: there are no requests to wait for")
     } else if let why = sockets.blindness {
       text.append(contentsOf: "; connections are not seen, for \(why)")
@@ -188,7 +188,8 @@ extension Supervisor {
     } else {
       sockets.endArrivals()
       beginWaiting()
-      let traffic = sockets.lookAtTraffic(at: began)
+      // What asks for a worker's metrics holds nothing off.
+      let traffic = isDeclaredWorker ? nil : sockets.lookAtTraffic(at: began)
       lastTraffic = traffic
       lastBusy = traffic?.waitedFor ?? 0
       pace(since: began)
@@ -291,11 +292,12 @@ extension Supervisor {
       guard ProcessTable.send(server.signal, to: server.record) else { continue }
       var text: Text = "left behind: \(server.signal) to pid \(server.record.process) ("
       text.append(printable: server.record.name)
-      text.append("), a server, which is waited for")
+      text.append(
+        "), a server, which is waited for; with exec in its shell it would have heard the stop signal itself")
       var facts = Facts()
       facts.add("signal", server.signal)
       facts.add("pid", server.record.process.rawValue)
-      say(.phases, "left-behind", text, facts)
+      say(.report, "left-behind", text, facts)
     }
     tell(
       Descendants.send(.terminate, group: service.process, except: leftServers), signal: .terminate,

@@ -212,7 +212,7 @@ def promises(medians, peaks, sizes):
         ("ebb to ss -Htan", medians["ebb", most] / medians["ss -Htan", most], 0.45),
         ("ebb to receive", medians["ebb", most] / medians["receive", most], 1.1),
     ]
-    for name, limit in (("ss -Htanp", 1 / 20), ("lsof", 1 / 40), ("fuser", 1 / 40)):
+    for name, limit in (("ss -Htanp", 1 / 20), ("lsof", 1 / 20), ("fuser", 1 / 40)):
         if (name, most) in medians:
             found.append((f"ebb to {name}", medians["ebb", most] / medians[name, most], limit))
     if ("netstat | awk", most) in medians:

@@ -1,7 +1,7 @@
 @testable import Linux
 @testable import Supervisor
 
-/// /proc/PID/stat, status, limits and mountinfo, and the names by which a server is known.
+/// /proc/PID/stat, status, limits and mountinfo, the names by which a server is known, and uWSGI's files.
 func fuzzProcess(_ input: UnsafeRawBufferPointer) {
   let bytes = Array(input)
   if let record = ProcessRecord(ProcessID(7), parsing: bytes) {
@@ -26,6 +26,7 @@ func fuzzProcess(_ input: UnsafeRawBufferPointer) {
     let family = ProcessTable.descendants(of: ProcessID(1), among: records.compactMap { $0 })
     check(family.count <= 20, "no process is its own descendant twice")
   }
+  _ = UWSGIConfiguration(text: bytes).saysWhatTermDoes
   // One of the first, the middle and the last bit: each look goes through the whole file.
   if let signal = Signal([1, 15, 64][bytes.count % 3]) { _ = ProcessTable.handles(signal, status: bytes) }
   _ = ProcessTable.user(inStatus: bytes)

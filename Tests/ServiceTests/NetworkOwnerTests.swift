@@ -97,12 +97,12 @@ struct NetworkOwnerTests {
 
   // MARK: - The port's end
 
-  @Test(.requires(.root, .namespaces)) func aPortThatAnotherListensOnIsNotReleased() throws {
+  @Test(.requires(.root, .namespaces)) func aPortWhoseOtherAddressIsAStrangersIsReleased() throws {
     let network = try PrivateNetwork()
     let run = try Running.ebb([], tide: ["--listen", "127.0.0.1:8080"], in: network)
     let other = try Stranger(.listening, at: "127.0.0.2", 8080, in: network)
     #expect(try run.stop().exit == .code(0))
-    #expect(run.report.hasPrefix("ebb: not released: 8080 still listened on; "))
+    #expect(run.report.hasPrefix("ebb: released: 8080 free; "))
     withExtendedLifetime(other) {}
   }
 

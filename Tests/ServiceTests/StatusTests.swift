@@ -63,7 +63,7 @@ struct StatusTests {
     "processes": ["number", "null"], "says": ["text", "null"], "ports_from": ["text", "null"],
     "ports": ["list"], "arrivals_per_second": ["number", "null"], "arrived": ["number", "null"],
     "silent_seconds": ["number", "null"], "silence_wanted_seconds": ["number", "null"],
-    "unix": ["list"], "cut_requests": ["number", "null"], "undecided": ["number", "null"],
+    "udp": ["list"], "unix": ["list"], "cut_requests": ["number", "null"], "undecided": ["number", "null"],
     "resets": ["number", "null"], "lost_bytes": ["number", "null"], "signals_forwarded": ["number"],
     "children_reaped": ["number"],
     "drains": ["number"],

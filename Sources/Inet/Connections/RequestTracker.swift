@@ -270,7 +270,7 @@ public final class RequestTracker: SocketCollector {
     if history.bytesReceived == 0 || history.dataSegmentsReceived == 0 { return .none }
     // So little may be the peer's last word and its FIN: TLS's close_notify.
     if socket.receiveQueue > RequestTracker.small + 1 { return .cut }
-    let activity = Activity(withoutQueues: socket, history, tick)
+    let activity = Activity(atTheEndOf: socket, tick: tick)
     switch activity.evidence {
     case .noAnswer: return .cut
     case .peerSpokeLast:
@@ -311,7 +311,7 @@ public final class RequestTracker: SocketCollector {
 
 extension Activity {
   /// The activity of a connection that has died: its queues tell of its own FIN, and there is no pingpong mode any more.
-  fileprivate init(withoutQueues socket: TCPSocket, _ history: TCPSocket.History, _ tick: Duration) {
+  public init(atTheEndOf socket: TCPSocket, tick: Duration) {
     var socket = socket
     socket.receiveQueue = 0
     socket.sendQueue = 0

@@ -168,14 +168,11 @@ extension Supervisor {
     say(.phases, "serving", text, facts)
   }
 
-  /// Once: that the service's main process is a shell that dies of the stop signal, and what it runs hears nothing.
-  func sayIfShell() {
-    shellLook = nil
-    guard !toldShell, service.isAlive, let name = ProcessTable.name(of: service.process),
-      Shell.isName(of: name),
+  /// That the service's main process is a shell that dies of the stop signal, and what it runs hears nothing.
+  private func sayIfShell() {
+    guard service.isAlive, let name = ProcessTable.name(of: service.process), Shell.isName(of: name),
       ProcessTable.handles(.terminate, service.process) == false
     else { return }
-    toldShell = true
     var text: Text = "the service is a shell ("
     text.append(printable: name)
     text.append("), which hands no signal on to what it runs: use exec in its script, or CMD [\"...\"]")

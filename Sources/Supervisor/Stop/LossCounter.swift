@@ -89,7 +89,11 @@ final class LossCounter {
     note(ending)
     guard death.wasReset else { return false }
     // A peer that is through with an idle connection may end it so (a proxy's pool, a health check): nothing is lost.
-    if death.isMeasured && death.unacknowledged == 0 && death.unread == 0 && ending == .none { return false }
+    if death.isMeasured && death.unacknowledged == 0 && death.unread == 0 && ending == .none
+      && Activity(atTheEndOf: death.socket, tick: Activity.tick()).verdict == .idle
+    {
+      return false
+    }
     losses.resets += 1
     if death.isMeasured {
       losses.unacknowledged += death.unacknowledged
