@@ -95,6 +95,26 @@ struct NetworkOwnerTests {
     withExtendedLifetime(before) {}
   }
 
+  /// As where a container is started anew in its pod.
+  @Test(.requires(.root, .namespaces)) func whatAContainerBeforeLeftToTheKernelIsNotItsOwn() throws {
+    let network = try PrivateNetwork()
+    try network.widen()
+    let before = try Running.ebb(
+      ["--busy-max", "0", "--linger-max", "0"],
+      tide: ["--on-term", "flush-and-exit", "--flush-bytes", "\(3 << 20)"], in: network)
+    let client = try Client(from: network, 8080, receiveBuffer: 65536)
+    try client.request("/hold")
+    try network.waitUntilUnread(0, on: 8080)
+    #expect(try before.stop().exit == .code(0))
+    let run = try Running.ebb(["--verbose"], in: network)
+    #expect(try run.stop().exit == .code(0))
+    #expect(!run.errors.text.contains("lingering"))
+    #expect(
+      run.report.hasSuffix("; 0 requests cut off, 0 connections reset, 0 bytes lost; exit 0"), "\(run.report)"
+    )
+    withExtendedLifetime(client) {}
+  }
+
   // MARK: - The port's end
 
   @Test(.requires(.root, .namespaces)) func aPortWhoseOtherAddressIsAStrangersIsReleased() throws {

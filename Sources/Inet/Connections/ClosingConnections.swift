@@ -23,7 +23,7 @@ public final class ClosingConnections: SocketCollector {
 
   /// Takes one row.
   public override func take(_ socket: TCPSocket) {
-    if sockets.count < ClosingConnections.limit && service.owns(socket) { sockets.append(socket) }
+    if sockets.count < ClosingConnections.limit && service.owned(socket) { sockets.append(socket) }
   }
 
   /// Says what became of the request of each.
