@@ -52,7 +52,7 @@ func fuzzValues(_ input: UnsafeRawBufferPointer) {
     case .tcp(let port), .http(let port, _): check(port > 0, "a probe's port is above 0")
     case .exec(let words): check(words.first?.isEmpty == false, "a probe's command has a name")
     case .unix(let path): check(path.count < 108, "a socket's path fits in its address")
-    case .listen, .notify: break
+    case .listen, .alive, .notify: break
     }
     // What is shown of it is that probe again, where nothing in it had to be made safe for a terminal.
     if isOneLine(Text(bytes: bytes)), Probe(text.bytes) != probe {
