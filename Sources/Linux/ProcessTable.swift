@@ -90,7 +90,16 @@ public enum ProcessTable {
     File.contents("/proc/\(process)/status").flatMap { user(inStatus: $0) }
   }
 
-  /// The same, of the text of that file.
+  /// The effective users of some processes, as far as those are there.
+  public static func users(of processes: [ProcessID]) -> [UInt32] {
+    var users: [UInt32] = []
+    for process in processes {
+      if let user = user(of: process) { users.append(user) }
+    }
+    return users
+  }
+
+  /// The effective user in the text of /proc/PID/status.
   static func user(inStatus status: [UInt8]) -> UInt32? {
     // Real, effective, saved and file system user, with tabs between them.
     let users = status.line("Uid:")

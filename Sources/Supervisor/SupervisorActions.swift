@@ -93,7 +93,7 @@ extension Supervisor {
   }
 
   /// Nobody sends the service anything: it takes its work by itself.
-  private var isWorker: Bool { isDeclaredWorker || sockets.serveNothing }
+  private var isWorker: Bool { isDeclaredWorker || sockets.servesNobody }
 
   /// Its user said so.
   private var isDeclaredWorker: Bool {
@@ -123,7 +123,7 @@ extension Supervisor {
         text.append(" (for ", traffic.notFollowed, " there is no memory: whoever is busy is waited for)")
       }
     }
-    if isDeclaredWorker || (sockets.serveNothing && sockets.unix.listeners.isEmpty) {
+    if isDeclaredWorker || (sockets.servesNobody && sockets.unix.listeners.isEmpty) {
       text.append("; a worker: there are no requests to wait for")
     } else if let why = sockets.blindness {
       text.append(contentsOf: "; connections are not seen, for \(why)")
@@ -309,7 +309,7 @@ extension Supervisor {
     guard let family = try? ProcessTable.descendants(of: .own) else { return }
     var inodes: [UInt64] = []
     for socket in sockets.listening() ?? [] { inodes.append(socket.inode) }
-    leftServers = LeftServers(among: family, listening: inodes, signal: .terminate)
+    leftServers = LeftServers(among: family, listening: inodes)
   }
 
   private func killOthers() {

@@ -126,8 +126,7 @@ extension Supervisor {
       service.note(isStopped: false)
       return nil
     case .ended(let status):
-      // Nobody else ends so where there was no program, clinux_launch().
-      if status.code >= 126 { takeLaunchError() }
+      takeLaunchError()
       service.noteReaped()
       if let launchFailure { return launchFailure }
       if isHeard(.phases) { sayStopped(status) }

@@ -15,17 +15,14 @@ public final class DatagramPorts {
 
   /// The ports; at most ``ServicePorts/limit``.
   public private(set) var ports: [Port] = []
-  /// Whether the user named them.
-  private let isGiven: Bool
   /// At the last search: a socket is bound of which it could not be seen whose it is.
   public private(set) var hasUnknown = false
   /// At the last look: nobody else's socket is bound, so what the namespace receives is the service's, or answers to what
   /// it has asked itself.
   public private(set) var areAlone = false
 
-  /// These ports; where there are none, those that are found.
+  /// These ports.
   public init(given: [UInt16]) {
-    isGiven = !given.isEmpty
     for number in given { ports.append(Port(number: number)) }
   }
 
@@ -33,7 +30,7 @@ public final class DatagramPorts {
   /// resolver's, a metrics client's) are left out.
   public func find(heldBy owners: SocketOwners) {
     hasUnknown = false
-    guard !isGiven, let bound = bound() else { return }
+    guard let bound = bound() else { return }
     let outgoing = EphemeralPorts.range
     for socket in bound where outgoing?.contains(socket.local.port) != true {
       if !owners.hold(socket.inode) {
@@ -68,12 +65,12 @@ public final class DatagramPorts {
 
   /// The namespace's bound sockets; nil where they cannot be read.
   private func bound() -> [TCPSocket]? {
-    let sockets = BoundDatagramSockets()
+    let sockets = Listeners()
     // /proc shows one that is not connected as closed.
     guard (try? SocketTable().readUDP(SocketQuery(states: TCPStates(.close)), into: sockets)) != nil else {
       return nil
     }
-    return sockets.found
+    return sockets.sockets
   }
 
   /// How many datagrams this network namespace has received: Udp InDatagrams, RFC 4113, IPv6's too; nil where that cannot
@@ -90,11 +87,4 @@ public final class DatagramPorts {
     }
     return four &+ (decimal(value) ?? 0)
   }
-}
-
-/// All rows of a table, up to a limit.
-private final class BoundDatagramSockets: SocketCollector {
-  var found: [TCPSocket] = []
-  override func restart() { found.removeAll() }
-  override func take(_ socket: TCPSocket) { found.keep(socket, atMost: Listeners.limit) }
 }

@@ -86,10 +86,7 @@ public struct ServicePorts: Equatable, Sendable {
     let none = ServicePorts(ports: [], origin: nil)
     // Every descriptor was seen, and none is a listener: there is none.
     if owners.isComplete && !family.isEmpty { return none }
-    var users: [UInt32] = []
-    for process in family {
-      if let user = ProcessTable.user(of: process) { users.append(user) }
-    }
+    let users = ProcessTable.users(of: family)
     let found = ServicePorts(
       listeners, .user, where: { users.contains($0.user) && !before.contains($0.cookie) })
     if let found { return found }

@@ -7,9 +7,7 @@ struct LeftServers {
   /// One of them: the first process of its tree.
   struct Server {
     let record: ProcessRecord
-    /// nil: none that we know, but it listens on the service's ports.
-    let known: KnownServer?
-    /// The signal that it was sent.
+    /// The signal that ends it: of a server that we do not know, TERM.
     let signal: Signal
   }
 
@@ -17,15 +15,14 @@ struct LeftServers {
   /// Those, and all that they have started: they tell them what to do.
   private var members: [ProcessID] = []
 
-  /// Looks for them. `listening` has the inodes of the service's listening sockets; `unknown` is the signal for a server
-  /// that we do not know.
-  init(among family: [ProcessRecord], listening: [UInt64], signal unknown: Signal) {
+  /// Looks for those that are known, or listen on the service's ports: `listening` has the inodes of its listening sockets.
+  init(among family: [ProcessRecord], listening: [UInt64]) {
     // A tree of more is none that a shell has left.
     if family.count > 4096 { return }
     for record in family where !isMember(record.parent) {
       let known = KnownServer(process: record.process)
       if known == nil && !LeftServers.listens(record, listening) { continue }
-      servers.append(Server(record: record, known: known, signal: known?.stopSignal ?? unknown))
+      servers.append(Server(record: record, signal: known?.stopSignal ?? .terminate))
       addMembers(from: record.process, family)
     }
   }

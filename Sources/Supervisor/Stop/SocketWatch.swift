@@ -114,10 +114,7 @@ final class SocketWatch {
       return
     }
     // Descriptors may not be looked at (a service that has changed its user, without CAP_SYS_PTRACE): their users.
-    var users: [UInt32] = []
-    for process in family {
-      if let user = ProcessTable.user(of: process) { users.append(user) }
-    }
+    let users = ProcessTable.users(of: family)
     for socket in listening where users.contains(socket.user) { known = true }
     // Where nobody is seen to hold one, whoever listens there is the service.
     for socket in listening { service.note(socket, isService: !known || users.contains(socket.user)) }
@@ -245,7 +242,10 @@ final class SocketWatch {
   /// Looks at what has arrived since this was asked before; nil where that cannot be told. `wantsRequests`:
   /// those on connections that were there before, too.
   func lookAtArrivals(wantsRequests: Bool, at now: Duration) -> Arrivals? {
-    guard let watch = arrivalWatch else { return nil }
+    guard let watch = arrivalWatch else {
+      arrived = nil
+      return nil
+    }
     if ports.ports.isEmpty {
       arrived = nil
       return datagrams.ports.isEmpty ? nil : lookAtDatagrams()
@@ -377,7 +377,7 @@ final class SocketWatch {
   }
 
   /// Nobody can send the service anything new, as far as can be seen: it has no port, and no Unix socket that was named.
-  var serveNothing: Bool {
+  var servesNobody: Bool {
     ports.origin == nil && datagrams.ports.isEmpty && !datagrams.hasUnknown && unreadable == nil
       && !hasUnknownListeners && !seesNoProcess
   }

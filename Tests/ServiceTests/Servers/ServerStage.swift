@@ -87,6 +87,19 @@ final class ServerStage {
 
   // MARK: - Configurations that several tests use
 
+  /// An application for Python's servers, "app", which answers after 0.3 s.
+  func writeWSGI() throws {
+    try folder.write(
+      "app.py",
+      """
+      import time
+      def application(environ, start):
+          time.sleep(0.3)
+          start("200 OK", [("Content-Length", "5")])
+          return [b"done\\n"]
+      """)
+  }
+
   /// nginx, which passes everything on.
   func nginx(_ name: String, listen: String = "8080", location: String) throws -> [String] {
     let text = """

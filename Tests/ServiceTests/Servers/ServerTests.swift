@@ -125,17 +125,9 @@ struct ServerTests {
   @Test(.requires(.root, .namespaces, .tool("gunicorn")))
   func gunicornLosesNoRequest() throws {
     let stage = try ServerStage()
-    try stage.folder.write(
-      "app.py",
-      """
-      import time
-      def app(environ, start):
-          time.sleep(0.3)
-          start("200 OK", [("Content-Length", "5")])
-          return [b"done\\n"]
-      """)
+    try stage.writeWSGI()
     try stage.supervise(
-      ["gunicorn", "--bind", ":8080", "--threads", "24", "--chdir", stage.path, "app:app"], as: "www-data")
+      ["gunicorn", "--bind", ":8080", "--threads", "24", "--chdir", stage.path, "app"], as: "www-data")
     try stage.stopUnderLoad(signal: "SIGTERM")
   }
 
@@ -190,15 +182,7 @@ struct ServerTests {
     ])
   func uwsgiLosesNoRequestWhateverItsHooks(line: String, signal: String) throws {
     let stage = try ServerStage()
-    try stage.folder.write(
-      "app.py",
-      """
-      import time
-      def application(environ, start):
-          time.sleep(0.3)
-          start("200 OK", [("Content-Length", "5")])
-          return [b"done\\n"]
-      """)
+    try stage.writeWSGI()
     let file = try stage.folder.write(
       "uwsgi.ini",
       """
