@@ -308,7 +308,8 @@ public struct Lifecycle: Sendable {
     end = limitedBeforeStop(now + plan.lameDuck)
     next = min(end, now + plan.learnInterval)
     if let chance = plan.quietChance {
-      quiet = Quiet(began: now, longest: end - now, chance: chance, gap: plan.gap)
+      quiet = Quiet(
+        began: now, longest: end - now, chance: chance, connectionGap: plan.connectionGap, requestGap: plan.requestGap)
       next = min(end, now + Quiet.interval)
     }
     return Actions(.beginDrain)

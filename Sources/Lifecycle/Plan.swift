@@ -6,8 +6,11 @@ public struct Plan: Equatable, Sendable {
   /// `--lame-duck auto`: it ends sooner when the traffic has gone quiet, which is taken for so by mistake no
   /// more often than this, `--quiet-chance`. nil: it takes its whole time.
   public var quietChance: QuietChance?
-  /// The mean time between two looks with traffic before the drain, ``TrafficHistory/gap``, where that is known.
-  public var gap: Duration?
+  /// The mean times between two moments with traffic before the drain, ``TrafficHistory``, where they are known: of new
+  /// connections…
+  public var connectionGap: Duration?
+  /// …and of requests on those that are kept.
+  public var requestGap: Duration?
   /// How long requests in progress may hold off the stop signal: `--busy-max`. nil: what is left of ``limit`` when the
   /// end of the stop has had its ``reserve``.
   public var busyMax: Duration?

@@ -9,7 +9,8 @@
 /// The last 16 looks with traffic decide, since a rate falls as endpoints leave one by one, and all of them
 /// where that is longer, since a burst looks like a high rate. After fewer than 3 nothing can be concluded,
 /// unless the time before the drain is known (``TrafficHistory``): then it is as if 16 looks of that had been
-/// seen, and no silence shorter than theirs means anything.
+/// seen, and no silence shorter than theirs means anything. Where it is not known, none shorter than ``pause`` does: it may
+/// be one of those that such traffic has.
 public struct Quiet: Sendable {
   /// The time between two looks, and what counts as one event.
   public static var interval: Duration { .milliseconds(100) }
@@ -17,6 +18,8 @@ public struct Quiet: Sendable {
   static var window: Int { 16 }
   /// Fewer looks with traffic than this say nothing.
   static var fewest: Int { 3 }
+  /// A pause of traffic of which nothing is known.
+  static var pause: Int64 { 4000 }
 
   /// What is to be done.
   public enum Verdict: Equatable, Sendable {
@@ -35,20 +38,22 @@ public struct Quiet: Sendable {
   /// Everything: new connections, and requests on those that are kept.
   private var everything = Channel()
 
-  /// The least silence that means something, in milliseconds, as the time before the drain tells.
-  private var least: Int64 = 0
-
-  /// The traffic from a moment on; `gap` is the mean time between two looks with traffic before it, where that
-  /// is known.
-  public init(began: Duration, longest: Duration, chance: QuietChance, gap: Duration? = nil) {
+  /// The traffic from a moment on, of which the mean times between two moments of it are known before, or not.
+  public init(
+    began: Duration, longest: Duration, chance: QuietChance, connectionGap: Duration? = nil,
+    requestGap: Duration? = nil
+  ) {
     self.began = began
     self.longest = max(1, longest.inMilliseconds)
     self.chance = chance
-    if let gap {
-      connections = Channel(gap: gap.inMilliseconds)
-      everything = connections
-      least = silence(events: Quiet.window, in: connections.recent)
-    }
+    if let connectionGap { connections = known(connectionGap) }
+    if let gap = connectionGap ?? requestGap { everything = known(gap) }
+  }
+
+  private func known(_ gap: Duration) -> Channel {
+    var channel = Channel(gap: gap.inMilliseconds)
+    channel.least = silence(events: Quiet.window, in: channel.recent)
+    return channel
   }
 
   /// Takes in what a look found, and says whether that is quiet.
@@ -92,7 +97,7 @@ public struct Quiet: Sendable {
   private var demanded: (since: Int64, silence: Int64)? {
     let channel = deciding
     guard channel.hasHistory || channel.events >= Quiet.fewest else { return nil }
-    var longest = least
+    var longest = channel.least
     if !channel.hasHistory || channel.events > Quiet.window {
       longest = max(longest, silence(events: channel.events, in: channel.last))
     }
@@ -122,6 +127,8 @@ public struct Quiet: Sendable {
     /// The times of the last 17, a ring; within 24 days.
     private var times = InlineArray<17, Int32>(repeating: 0)
     let hasHistory: Bool
+    /// The least silence that means something, in milliseconds.
+    var least = Quiet.pause
 
     init() { hasHistory = false }
 

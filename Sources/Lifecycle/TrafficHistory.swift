@@ -1,57 +1,81 @@
-/// How many connections had been accepted at some moments before the drain, as whatever woke ebb then gave the
-/// occasion to note: how dense the traffic was, and how even.
+/// What was seen of the traffic before the drain, one look every few seconds: how dense it was, and how even.
 ///
-/// From counts over seconds nobody can see what happens within one of them. But traffic that comes in bursts makes
-/// counts that differ by more than chance: their variance over their mean (the index of dispersion, 1 for
-/// independent arrivals) is about how many come in one burst. So so many times fewer events are reckoned with.
+/// New connections are counted. From counts over seconds nobody can see what happens within one of them. But traffic that
+/// comes in bursts makes counts that differ by more than chance: their variance over their mean (the index of dispersion,
+/// 1 for independent arrivals) is about how many come in one burst. So so many times fewer events are reckoned with.
+///
+/// Of requests on kept connections each look tells how long ago the last one was. In the mean that is the time between two,
+/// where they come independently of each other; pauses make it longer, and each look that falls into one tells of it.
 public struct TrafficHistory: Sendable {
-  /// How long after a sample the next one is taken.
-  public static var spacing: Duration { .seconds(4) }
-  /// Samples further apart than this tell of different times.
+  /// The time from one look to the next, at least.
+  public static var spacing: Duration { .seconds(5) }
+  /// It is up to so much longer, in milliseconds, each time by another part of that: bursts that come evenly would else be
+  /// met at the same place over and over.
+  static var unevenness: Int64 { 1500 }
+  /// Looks further apart than this tell of different times.
   static var longestSpacing: Int64 { 60_000 }
-  /// From so many times between two samples on there is something to say of how they vary.
-  static var fewest: Int { 8 }
+  /// From so many times between two looks on there is something to say of how they vary.
+  static var fewest: Int { 16 }
+  /// Only so many of the last are kept.
+  static var most: Int { 33 }
   /// Fewer connections than this in 1,000 seconds may be probes alone.
   static var lowestRate: UInt64 { 3000 }
 
-  /// When, in milliseconds, and how many until then; at most 17, in order.
-  private var samples: [(at: Int64, count: UInt64)] = []
+  private struct Look {
+    /// In milliseconds.
+    let at: Int64
+    /// How many connections had been accepted until then.
+    let count: UInt64
+    /// How long ago the last request on a kept connection was; nil where that was not seen.
+    let silence: Int64?
+  }
+
+  /// In order.
+  private var looks: [Look] = []
+  /// How many there have been.
+  private var number: Int64 = 0
 
   /// Nothing yet.
   public init() {}
 
-  /// Whether it is time for a sample.
-  public func wantsSample(at now: Duration, spacing: Duration = TrafficHistory.spacing) -> Bool {
-    guard let last = samples.last else { return true }
-    return now.inMilliseconds - last.at >= spacing.inMilliseconds
+  /// When the last look was; nil before the first.
+  public var lastLook: Duration? { looks.last.map { .milliseconds($0.at) } }
+
+  /// How long after the last look the next one is to be.
+  public var untilNext: Duration {
+    // By the golden section of it each time, so that they soon lie everywhere within it.
+    TrafficHistory.spacing + .milliseconds(number * 927 % TrafficHistory.unevenness)
   }
 
-  /// Takes a sample: so many connections have been accepted by now.
-  public mutating func note(_ count: UInt64, at now: Duration) {
+  /// Takes a look in: so many connections have been accepted by now, and so long ago was the last request on one of those
+  /// that are open.
+  public mutating func note(_ count: UInt64, silence: Duration? = nil, at now: Duration) {
     let time = now.inMilliseconds
-    if let last = samples.last {
+    if let last = looks.last {
       if time <= last.at { return }
-      if count < last.count || time - last.at > TrafficHistory.longestSpacing { samples.removeAll() }
+      if count < last.count || time - last.at > TrafficHistory.longestSpacing { looks.removeAll() }
     }
-    if samples.count > Quiet.window { samples.removeFirst() }
-    samples.append((time, count))
+    number = (number + 1) % TrafficHistory.unevenness
+    if looks.count >= TrafficHistory.most { looks.removeFirst() }
+    looks.append(Look(at: time, count: count, silence: silence.map { max(0, $0.inMilliseconds) }))
   }
 
-  /// Connections in 1,000 seconds; nil before the second sample.
+  /// Connections in 1,000 seconds; nil before the second look.
   public var rate: UInt64? {
-    guard let first = samples.first, let last = samples.last, samples.count > 1 else { return nil }
+    guard let first = looks.first, let last = looks.last, looks.count > 1 else { return nil }
     return TrafficHistory.rate(last.count - first.count, last.at - first.at)
   }
 
-  /// The mean time between two looks with traffic; nil where that is not known.
-  public var gap: Duration? {
-    guard samples.count > TrafficHistory.fewest, let rate, rate >= TrafficHistory.lowestRate else {
-      return nil
-    }
+  /// New connections come so often that they tell more than the requests on kept ones.
+  public var isOfConnections: Bool { rate.map { $0 >= TrafficHistory.lowestRate } ?? false }
+
+  /// The mean time between two moments with new connections; nil where that is not known.
+  public var connectionGap: Duration? {
+    guard looks.count > TrafficHistory.fewest, let rate, isOfConnections else { return nil }
     // Between neighbours, so that a rate that changes slowly is no burst.
     var sum: UInt64 = 0
-    for index in 2..<samples.count {
-      let (one, two, three) = (samples[index - 2], samples[index - 1], samples[index])
+    for index in 2..<looks.count {
+      let (one, two, three) = (looks[index - 2], looks[index - 1], looks[index])
       let (before, after) = (two.at - one.at, three.at - two.at)
       let first = TrafficHistory.rate(two.count - one.count, before)
       let second = TrafficHistory.rate(three.count - two.count, after)
@@ -62,9 +86,20 @@ public struct TrafficHistory: Sendable {
       if square.overflow { return .seconds(3600) }
       sum += square.partialValue / 128
     }
-    let dispersion = max(1_000_000, sum / UInt64(samples.count - 2) * 128)
+    let dispersion = max(1_000_000, sum / UInt64(looks.count - 2) * 128)
     // A burst's share of the rate, and the look in which it falls.
     return .milliseconds(Int64(dispersion / rate)) + Quiet.interval
+  }
+
+  /// The same of requests on kept connections.
+  public var requestGap: Duration? {
+    var (sum, count): (Int64, Int64) = (0, 0)
+    for look in looks {
+      guard let silence = look.silence else { continue }
+      sum += min(silence, 1 << 40)
+      count += 1
+    }
+    return count > TrafficHistory.fewest ? .milliseconds(sum / count) + Quiet.interval : nil
   }
 
   /// At most a million a second, so that its square is a number still.

@@ -18,6 +18,7 @@ public final class Supervisor {
   let waiter: Waiter
   let journal: Journal
   let sockets: SocketWatch
+  let lookout: Lookout
   let service: Service
   // What is asked.
   let control: ControlServer
@@ -49,6 +50,8 @@ public final class Supervisor {
   var launchFailure: UInt8?
   /// The signal that began the stop; nil while only a request did.
   var beganWith: Signal?
+  /// What the counters of the namespace tell is the service's own traffic.
+  var isRateKnown = false
   /// Connections that the last look found busy.
   var lastBusy = 0
   var lastTraffic: SocketWatch.Traffic?
@@ -62,8 +65,6 @@ public final class Supervisor {
   var toldResets = 0
   var drainCommand: Command?
 
-  /// How many connections came before the drain, noted when something else wakes us.
-  var history = TrafficHistory()
   var counters = Counters()
   var lastLinger: LingerLook?
   var lastStatusLook: StatusLook?
@@ -113,6 +114,7 @@ public final class Supervisor {
     sockets = SocketWatch(
       given: configuration.ports, udp: configuration.udpPorts, unix: configuration.unixPaths,
       ignoring: configuration.ignoredPeers)
+    lookout = Lookout(sockets, waiter)
     var plan = Plan()
     plan.grace = configuration.grace
     plan.descendantsMax = configuration.leftoversMax
@@ -130,6 +132,10 @@ public final class Supervisor {
     if let notifySocket { try waiter.add(notifySocket, token: Token(.notify).rawValue) }
     if configuration.manners.hasStop {
       if journal.writes(.phases) { readiness.nextLook = started }
+      // The traffic matters to a lame duck alone that ends with it.
+      if configuration.lameDuck == nil && (configuration.lameDuckMax ?? Platform.lameDuckMax) > .zero {
+        lookout.begin(at: started)
+      }
     } else if journal.writes(.phases) {
       var facts = Facts()
       facts.add("pid", service.process.rawValue)
@@ -161,14 +167,13 @@ public final class Supervisor {
       if moreNotices { takeNotices() }
       takeTicks()
       listenAsThereIsRoom()
-      noteTrafficIfDue()
     }
   }
 
   /// When there is something to do though nothing happens; nil where there is no such moment.
   private var nextMoment: Duration? {
     var first = lifecycle.wake
-    first = first.sooner(readiness.deadline)
+    first = first.sooner(readiness.deadline).sooner(lookout.nextLook)
     if configuration.manners.hasStop {
       first = first.sooner(control.places.deadline)
       first = first.sooner(http.places.deadline)
@@ -180,6 +185,7 @@ public final class Supervisor {
   private func take(_ token: Token) {
     switch token.kind {
     case .notices: moreNotices = true
+    case .lookout: lookout.wakeUp(at: now)
     case .notify: takeNotifications()
     case .probe: advanceProbe(token.index)
     case .controlListener: acceptControl()
@@ -200,19 +206,9 @@ public final class Supervisor {
     control.tick(at: now)
     http.tick(at: now)
     takeReadinessTick()
-  }
-
-  /// While ebb is awake, and the service serves: how many connections come.
-  private func noteTrafficIfDue() {
-    guard configuration.manners.hasStop && exitCode == nil && !lifecycle.isAsked else { return }
-    // A service that ends at once has no traffic to tell of.
-    let now = now
-    if now - started > .seconds(1) && history.wantsSample(at: now) { noteTraffic() }
-  }
-
-  /// Notes how many connections have been accepted by now.
-  func noteTraffic() {
-    if let count = AcceptedConnections.count { history.note(count, at: now) }
+    if let look = lookout.nextLook, look <= now {
+      if lifecycle.isAsked || !service.isAlive { lookout.end() } else { lookout.look(at: now) }
+    }
   }
 
   var now: Duration { MonotonicClock.now }
@@ -246,7 +242,7 @@ extension Duration? {
 /// What a descriptor in the loop is: a kind, and which of that kind.
 struct Token {
   enum Kind: UInt32 {
-    case notices, notify, probe, controlListener, control, httpListener, http
+    case notices, lookout, notify, probe, controlListener, control, httpListener, http
   }
 
   let rawValue: UInt64

@@ -77,7 +77,11 @@ extension Supervisor {
     let longest = configuration.lameDuckMax ?? Platform.lameDuckMax
     lifecycle.plan.lameDuck = configuration.lameDuck ?? longest
     lifecycle.plan.quietChance = configuration.lameDuck == nil ? configuration.quietChance : nil
-    if history.wantsSample(at: now, spacing: .seconds(1)) { noteTraffic() }
+    // As it is now, unless that was just seen.
+    if let last = lookout.history.lastLook, lookout.nextLook != nil, now - last > .seconds(1) {
+      lookout.look(at: now)
+    }
+    lookout.end()
     lifecycle.plan.limit = configuration.grace ?? Platform.stopLimit
     lifecycle.plan.busyMax =
       configuration.busyMax ?? (knownServer?.finishesRequests == true ? .seconds(2) : nil)
@@ -88,8 +92,10 @@ extension Supervisor {
       lifecycle.plan.lameDuck = configuration.lameDuck ?? .zero
     }
     sockets.unixIsOneRequest = knownServer == .phpFPM
-    if !sockets.hasNamespaceForItself() { history = TrafficHistory() }
-    lifecycle.plan.gap = history.gap
+    let history = lookout.history
+    isRateKnown = sockets.hasNamespaceForItself()
+    lifecycle.plan.connectionGap = isRateKnown ? history.connectionGap : nil
+    lifecycle.plan.requestGap = history.requestGap
   }
 
   /// Nobody sends the service anything: it takes its work by itself.
@@ -130,7 +136,7 @@ extension Supervisor {
     } else if case .refused(let error) = sockets.losses.notMeasured {
       text.append(contentsOf: " by their queues alone, for netlink is refused (\(error))")
     }
-    let rate = history.rate.map { Rate(count: $0, in: .seconds(1000)) }
+    let rate = isRateKnown ? lookout.history.rate.map { Rate(count: $0, in: .seconds(1000)) } : nil
     if let rate {
       text.append(", ")
       rate.write(to: &text)

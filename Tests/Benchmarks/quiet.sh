@@ -7,5 +7,6 @@ sources=$(ls Sources/Time/*.swift Sources/Lifecycle/*.swift | grep -v /Exports)
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 swiftc -O -wmo -parse-as-library -o "$folder/quiet" $sources Tests/Benchmarks/quiet/*.swift \
+  Tests/LifecycleTests/Actions.swift \
   Tests/LifecycleTests/Random.swift Tests/LifecycleTests/Traffic.swift Tests/LifecycleTests/Simulation.swift
 "$folder/quiet" "$@"

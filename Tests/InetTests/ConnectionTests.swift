@@ -1,3 +1,4 @@
+import Foundation
 import Linux
 import Testing
 
@@ -257,6 +258,23 @@ import Testing
     #expect(watch.connections == 1)
   }
 
+  @Test func `counts no steady prober, at the port that it asks`() throws {
+    var prober = connection(cookie: 7)
+    prober.remote.low = 0x0a00_0009
+    var uncounted = Uncounted()
+    uncounted.steady = [SteadyPeers.key(prober)]
+    let watch = ArrivalWatch(besides: uncounted)
+    watch.beginLook()
+    watch.endLook()
+    var elsewhere = prober
+    elsewhere.local.port += 1
+    elsewhere.cookie = 8
+    watch.beginLook()
+    for socket in [prober, elsewhere, connection(cookie: 9)] { watch.take(socket) }
+    watch.endLook()
+    #expect(watch.connections == 2)
+  }
+
   @Test func `says so where there are more than it can remember`() {
     look(1...UInt64(ArrivalWatch.capacity))
     #expect(!watch.isOverfull)
@@ -391,5 +409,64 @@ import Testing
     #expect(listeners.sockets.count == Listeners.limit)
     listeners.restart()
     #expect(listeners.sockets.isEmpty)
+  }
+}
+
+// MARK: - Probers
+
+@Suite struct `A peer` {
+  /// Whether one is steady that came at these moments, in seconds, with looks as ebb takes them.
+  private func isSteady(_ moments: [Double], life: Double = 180) -> Bool {
+    var peers = SteadyPeers()
+    var others: UInt64 = 0
+    var time = 0.0
+    var next = 0
+    var number = 0
+    while time < life {
+      while next < moments.count && moments[next] <= time {
+        peers.note(connection(cookie: 1))
+        next += 1
+      }
+      // Clients that come once, from everywhere.
+      for _ in 0..<10 {
+        others += 1
+        var socket = connection(cookie: 2)
+        socket.remote.low = 0x0b00_0000 + others
+        peers.note(socket)
+      }
+      peers.endLook(at: .milliseconds(Int64(time * 1000)))
+      time += 5 + Double(number * 927 % 1500) / 1000
+      number += 1
+    }
+    return peers.steady.contains(SteadyPeers.key(connection(cookie: 1)))
+  }
+
+  private func even(_ period: Double, jitter: Double = 0.02) -> [Double] {
+    var random = SystemRandomNumberGenerator()
+    return (0..<Int(180 / period)).map { Double($0) * period + Double.random(in: 0...jitter, using: &random) }
+  }
+
+  @Test(arguments: [1.0, 2, 3, 5, 7.5, 10, 15])
+  func `that comes evenly is steady`(period: Double) { #expect(isSteady(even(period))) }
+
+  @Test func `that comes more often than once a second, or hardly ever, is none`() {
+    #expect(!isSteady(even(0.5)))
+    #expect(!isSteady(even(60)))
+  }
+
+  @Test(arguments: [1.5, 3, 5, 10])
+  func `that comes when it likes is hardly ever taken for one`(mean: Double) {
+    var random = SystemRandomNumberGenerator()
+    var mistaken = 0
+    for _ in 0..<1000 {
+      var moments: [Double] = []
+      var time = 0.0
+      while time < 180 {
+        time -= mean * Foundation.log(Double.random(in: 0.000001...1, using: &random))
+        moments.append(time)
+      }
+      if isSteady(moments) { mistaken += 1 }
+    }
+    #expect(mistaken <= 15)
   }
 }

@@ -1,4 +1,6 @@
-@testable import Lifecycle
+#if canImport(Lifecycle)
+  @testable import Lifecycle
+#endif
 
 extension Lifecycle {
   /// What it says is to be done about an event, as a list to compare.

@@ -171,7 +171,7 @@ private func lingering(_ count: Int) -> Event { .look(Look(busy: 0, lingering: c
     #expect(actions == [.look])
     #expect(service.machine.hasGoneQuiet)
     #expect(service.machine.isFinishing)
-    #expect(time > 3000 && time < 6000)
+    #expect(time > 5000 && time < 8000)
     #expect(service.at(time, quiet) == [.stop])
   }
 

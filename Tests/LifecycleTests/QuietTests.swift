@@ -11,7 +11,7 @@ private struct Watched {
   init(longest: Int = 10, gap: Int? = nil, chance: UInt32 = 1000) {
     quiet = Quiet(
       began: .seconds(1), longest: .seconds(longest), chance: QuietChance(millionths: chance) ?? .standard,
-      gap: gap.map { .milliseconds($0) })
+      connectionGap: gap.map { .milliseconds($0) })
   }
 
   /// So many looks; in each so many new connections and requests.
@@ -38,8 +38,8 @@ private struct Watched {
 
 @Suite struct `The quiet` {
   @Test func `comes after a silence that traffic of that kind leaves once in a thousand drains`() throws {
-    // Something in every look for 10 s: 16 of them took 1.6 s, and there may be 100.
-    var dense = Watched()
+    // Something in every look for 10 s, and before: 16 of them took 1.6 s, and there may be 100.
+    var dense = Watched(gap: 100)
     dense.look(99, connections: 5)
     let expected = 1.6 * (pow(2 * 100 / 0.001, 1 / 16.0) - 1)
     let silence = try #require(dense.quiet.silence)
@@ -48,9 +48,9 @@ private struct Watched {
   }
 
   @Test func `takes longer the rarer the traffic is, and the smaller the chance may be`() throws {
-    var often = Watched()
-    var rare = Watched()
-    var sure = Watched(chance: 1)
+    var often = Watched(gap: 100)
+    var rare = Watched(gap: 100)
+    var sure = Watched(gap: 100, chance: 1)
     for _ in 0..<20 {
       often.look(1, connections: 1)
       rare.look(3)
@@ -104,6 +104,12 @@ private struct Watched {
     #expect(watched.looksToQuiet(requests: 5) == watched.looksToQuiet())
   }
 
+  @Test func `is no shorter than a pause may be where nothing is known of the time before`() {
+    var dense = Watched()
+    dense.look(99, connections: 5)
+    #expect(dense.looksToQuiet() == 40)
+  }
+
   @Test func `is seen at once where the traffic before the drain is known`() throws {
     let never = Watched(gap: 120)
     let silence = try #require(never.quiet.silence)
@@ -155,18 +161,18 @@ private struct Watched {
 
   @Test func `that is even is as dense as its rate`() throws {
     // 50 a second: one every 20 ms, and the look in which it falls.
-    let gap = try #require(history([0] + [Int](repeating: 250, count: 16)).gap)
+    let gap = try #require(history([0] + [Int](repeating: 250, count: 16)).connectionGap)
     #expect(gap == .milliseconds(120))
   }
 
   @Test func `that comes in bursts is as dense as its bursts`() throws {
-    let even = try #require(history([0] + [Int](repeating: 250, count: 16)).gap)
-    let bursts = try #require(history([0] + (0..<16).map { $0 % 3 == 0 ? 600 : 75 }).gap)
+    let even = try #require(history([0] + [Int](repeating: 250, count: 16)).connectionGap)
+    let bursts = try #require(history([0] + (0..<16).map { $0 % 3 == 0 ? 600 : 75 }).connectionGap)
     #expect(bursts > even * 10)
   }
 
   @Test func `that rises slowly is no burst`() throws {
-    let rising = try #require(history([0] + (0..<16).map { 250 + 10 * $0 }).gap)
+    let rising = try #require(history([0] + (0..<16).map { 250 + 10 * $0 }).connectionGap)
     #expect(rising < .milliseconds(130))
   }
 
@@ -174,40 +180,65 @@ private struct Watched {
     #expect(history([]).rate == nil)
     #expect(history([5]).rate == nil)
     #expect(history([0, 250]).rate == 50_000)
-    #expect(history([0] + [Int](repeating: 250, count: 6)).gap == nil)
-    #expect(history([0] + [Int](repeating: 10, count: 16)).gap == nil)
-    #expect(history([0] + [Int](repeating: 25000, count: 16), every: 61_000).gap == nil)
+    #expect(history([0] + [Int](repeating: 250, count: 6)).connectionGap == nil)
+    #expect(history([0] + [Int](repeating: 10, count: 16)).connectionGap == nil)
+    #expect(history([0] + [Int](repeating: 25000, count: 16), every: 61_000).connectionGap == nil)
     var again = history([0] + [Int](repeating: 250, count: 16))
     again.note(3, at: .seconds(500))
-    #expect(again.gap == nil)
+    #expect(again.connectionGap == nil)
     #expect(again.rate == nil)
+  }
+
+  @Test func `on kept connections is as dense as the silence is short that looks meet`() throws {
+    var (dense, pausing, unseen) = (TrafficHistory(), TrafficHistory(), TrafficHistory())
+    for look in 0..<20 {
+      let now = Duration.seconds(5 * look)
+      dense.note(7, silence: .milliseconds(20), at: now)
+      pausing.note(7, silence: .milliseconds(look % 4 == 0 ? 2000 : 20), at: now)
+      unseen.note(7, silence: look % 4 == 0 ? nil : .milliseconds(20), at: now)
+    }
+    #expect(try #require(dense.requestGap) == .milliseconds(120))
+    #expect(try #require(pausing.requestGap) > .milliseconds(500))
+    #expect(unseen.requestGap == nil)
+    #expect(dense.connectionGap == nil && !dense.isOfConnections)
+  }
+
+  @Test func `is looked at no more often than every five seconds, and never twice after the same time`() {
+    var history = TrafficHistory()
+    var times: [Duration] = []
+    for look in 0..<100 {
+      history.note(0, at: .seconds(look))
+      times.append(history.untilNext)
+    }
+    #expect(times.allSatisfy { $0 >= .seconds(5) && $0 < .milliseconds(6500) })
+    #expect(Set(times.map(\.inMilliseconds)).count == 100)
   }
 
   @Test func `does not overflow, whatever was counted`() {
     var history = TrafficHistory()
     for index in 0..<40 {
       history.note(index % 2 == 0 ? UInt64(index) << 55 : UInt64(index) << 55 + 1, at: .seconds(index * 59))
-      _ = history.gap
+      _ = history.connectionGap
       _ = history.rate
     }
-    #expect(history.gap != nil)
+    #expect(history.connectionGap != nil)
   }
 }
 
 @Suite struct `Drains of all kinds` {
   /// In 600 drains of a kind 0.6 may be left too early by the promise; three are so once in forty such tests.
   @Test(
-    arguments: [Pattern.poisson, .periodic, .batches, .shortBursts, .falling, .oneByOne],
-    [(0.0, 0), (5.0, 17)])
+    arguments: Pattern.allCases, [(0.0, false), (100, false), (100, true)])
   func `are left too early no more often than was promised`(
-    pattern: Pattern, sampling: (every: Double, times: Int)
+    pattern: Pattern, before: (life: Double, isPool: Bool)
   ) {
     var early = 0
     for number in 0..<600 {
       var random = Random(seed: UInt64(number) &* 0x9e37)
-      let drain = Drain(pattern, history: sampling.every * Double(sampling.times), &random, fastest: 100)
+      let drain = Drain(pattern, history: before.life, &random, fastest: 100)
       var simulation = Simulation()
-      simulation.sampling = sampling
+      simulation.life = before.life
+      simulation.isPool = before.isPool
       if simulation.run(drain).isEarly { early += 1 }
     }
     #expect(early <= 3)
@@ -224,7 +255,7 @@ private struct Watched {
       drains += 1
     }
     #expect(drains > 50)
-    #expect(waited / Double(drains) < 2.6)
+    #expect(waited / Double(drains) < 4.1)
   }
 
   @Test func `are left at the cap where nothing has come`() {

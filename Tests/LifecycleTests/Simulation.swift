@@ -18,8 +18,10 @@ struct Simulation {
   var longest = 10.0
   /// The chance that is promised.
   var chance = QuietChance.standard
-  /// How often something woke ebb before the drain, in seconds, and how many times; 0: never.
-  var sampling = (every: 0.0, times: 0)
+  /// For how long the traffic was looked at before the drain, in seconds.
+  var life = 0.0
+  /// It comes on a pool of kept connections, else each request on a new one.
+  var isPool = false
 
   func run(_ drain: Drain) -> Outcome {
     var next = 0
@@ -29,14 +31,20 @@ struct Simulation {
       return next
     }
     var history = TrafficHistory()
-    for sample in 0..<sampling.times {
-      let time = Double(sample - sampling.times + 1) * sampling.every
-      history.note(UInt64(count(until: time)), at: .milliseconds(1_000_000 + Int64(time * 1000)))
+    var moment = -life
+    while moment <= 0 && life > 0 {
+      let count = count(until: moment)
+      let silence = count > 0 ? moment - drain.arrivals[count - 1] : 0
+      let now = Duration.milliseconds(1_000_000 + Int64(moment * 1000))
+      history.note(
+        UInt64(isPool ? 0 : count), silence: isPool ? .milliseconds(Int64(silence * 1000)) : nil, at: now)
+      moment += Double(history.untilNext.inMilliseconds) / 1000
     }
     var plan = Plan()
     plan.lameDuck = .milliseconds(Int64(longest * 1000))
     plan.quietChance = chance
-    plan.gap = history.gap
+    plan.connectionGap = history.connectionGap
+    plan.requestGap = history.requestGap
     var machine = Lifecycle(plan: plan)
     _ = machine.actions(after: .ready, at: .zero)
     _ = machine.actions(after: .drainSignal(SignalNumber(15)), at: .zero)
@@ -47,9 +55,9 @@ struct Simulation {
       let actions = machine.actions(after: .tick, at: wake)
       if !actions.contains(.look) || machine.isFinishing { continue }
       let now = count(until: time)
-      _ = machine.actions(
-        after:
-          .look(Look(busy: 0, lingering: 0, arrivals: Arrivals(connections: now - seen))), at: wake)
+      let arrivals =
+        isPool ? Arrivals(connections: 0, requests: now - seen) : Arrivals(connections: now - seen)
+      _ = machine.actions(after: .look(Look(busy: 0, lingering: 0, arrivals: arrivals)), at: wake)
       seen = now
     }
     return Outcome(left: time, last: max(0, drain.arrivals.last ?? 0))

@@ -131,7 +131,7 @@ struct World {
     trafficDensity = random.below(101)
     var plan = Plan()
     if isAuto { plan.quietChance = QuietChance(millionths: UInt32(1 + random.below(500_000))) }
-    if isDense { plan.gap = .milliseconds(100 + random.below(1000)) }
+    if isDense { plan.connectionGap = .milliseconds(100 + random.below(1000)) }
     plan.lameDuck = .microseconds(lameDuck)
     plan.busyMax = busyMax.map { .microseconds($0) }
     plan.grace = grace.map { .microseconds($0) }

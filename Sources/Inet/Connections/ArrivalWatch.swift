@@ -8,8 +8,7 @@ public final class ArrivalWatch: SocketCollector {
   /// How many connections are remembered at most, of each of three looks: 3 MB of them.
   public static var capacity: Int { 65536 }
 
-  /// Whose connections do not count: probes.
-  private let ignored: [PeerRange]
+  private let uncounted: Uncounted
   private let service: ServiceSockets
   /// Of the look before that before, of the one before, and of this one.
   private var former = CookieIndex()
@@ -31,9 +30,9 @@ public final class ArrivalWatch: SocketCollector {
   public private(set) var isOverfull = false
 
   /// A watch of a service's connections that does not count those of some peers.
-  public init(of service: ServiceSockets = ServiceSockets(), ignoring ignored: [PeerRange] = []) {
+  public init(of service: ServiceSockets = ServiceSockets(), besides uncounted: Uncounted = Uncounted()) {
     self.service = service
-    self.ignored = ignored
+    self.uncounted = uncounted
   }
 
   /// What to ask the table for: whatever dies with a notice still to come, so that it is known then.
@@ -67,7 +66,7 @@ public final class ArrivalWatch: SocketCollector {
       isOverfull = true
       return
     }
-    if isFirstLook || isIgnored(socket.remote) { return }
+    if isFirstLook || uncounted.has(socket) { return }
     if known.place(of: socket.cookie) == nil {
       connections += 1
     } else if let recent, let history = socket.history, history.bytesReceived > 0,
@@ -99,53 +98,10 @@ public final class ArrivalWatch: SocketCollector {
   public func take(_ death: Death) {
     if isFirstLook || known.place(of: death.socket.cookie) != nil
       || former.place(of: death.socket.cookie) != nil
-      || isIgnored(death.socket.remote) || !service.owned(death.socket)
+      || uncounted.has(death.socket) || !service.owned(death.socket)
     {
       return
     }
     passed += 1
-  }
-
-  private func isIgnored(_ peer: Endpoint) -> Bool {
-    for range in ignored where range.contains(peer) { return true }
-    return false
-  }
-}
-
-/// Addresses of peers: one, or a network of them.
-public struct PeerRange: Sendable {
-  private let address: Endpoint
-  /// How many of the address' bits count, of an IPv4 one's 32 or an IPv6 one's 128.
-  private let bits: Int
-
-  /// "10.0.0.1", "10.0.0.0/8", "2001:db8::/32"; nil where it is none of these.
-  public init?(_ text: [UInt8]) {
-    let slash = text.firstIndex(of: UInt8(ascii: "/")) ?? text.count
-    guard let address = text[..<slash].copy.withCString({ Endpoint(address: $0) }) else { return nil }
-    let width = address.isIPv6 ? 128 : 32
-    self.address = address
-    if slash == text.count {
-      bits = width
-    } else {
-      guard let bits = decimal(text[(slash + 1)...]), bits <= UInt64(width) else { return nil }
-      self.bits = Int(bits)
-    }
-  }
-
-  /// Whether a peer's address is one of these.
-  public func contains(_ peer: Endpoint) -> Bool {
-    if address.isIPv6 && address.ipv4 == nil {
-      guard peer.isIPv6 else { return false }
-      let upper = min(bits, 64)
-      return PeerRange.agree(peer.high, address.high, upper, of: 64)
-        && PeerRange.agree(peer.low, address.low, bits - upper, of: 64)
-    }
-    // A socket that serves both families shows an IPv4 peer as ::ffff:a.b.c.d.
-    guard let own = address.ipv4, let its = peer.ipv4 else { return false }
-    return PeerRange.agree(UInt64(its), UInt64(own), address.isIPv6 ? max(0, bits - 96) : bits, of: 32)
-  }
-
-  private static func agree(_ left: UInt64, _ right: UInt64, _ bits: Int, of width: Int) -> Bool {
-    bits == 0 || (left ^ right) >> UInt64(width - bits) == 0
   }
 }

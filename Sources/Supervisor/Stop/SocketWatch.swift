@@ -31,8 +31,8 @@ final class SocketWatch {
   private(set) var arrived: UInt64?
   /// The count had grown at the last look: a connection is counted a moment before it is in the table.
   private var mayBeIncomplete = false
-  /// `--ignore-peer`.
-  private let ignoredPeers: [PeerRange]
+  /// Whose connections are no traffic.
+  var uncounted: Uncounted
   private(set) var notices: DeathNotices?
   /// What was lost from the start of the drain on.
   let lost = LossCounter()
@@ -56,7 +56,7 @@ final class SocketWatch {
   /// A watch over these ports, or over those that are found where there are none. What comes from `peers` is no
   /// traffic.
   init(given: [UInt16], udp: [UInt16], unix paths: [[UInt8]], ignoring peers: [PeerRange]) {
-    ignoredPeers = peers
+    uncounted = Uncounted(peers)
     unix = UnixConnections(given: paths)
     datagrams = DatagramPorts(given: udp)
     let isGiven = !(given.isEmpty && udp.isEmpty && paths.isEmpty)
@@ -221,9 +221,25 @@ final class SocketWatch {
     return rate
   }
 
+  /// How many have come so far, as the counters of the namespace tell: connections, and datagrams where nobody else gets
+  /// any. nil where they cannot be read.
+  func countOfArrivals() -> UInt64? {
+    guard let accepted = AcceptedConnections.count else { return nil }
+    datagrams.look()
+    return accepted &+ (datagrams.areAlone ? DatagramPorts.received ?? 0 : 0)
+  }
+
+  /// How long ago the last request on an open connection was; nil where there was none, or that is not seen.
+  func sinceLastRequest() -> Duration? {
+    if ports.ports.isEmpty { return nil }
+    let last = LastRequest(of: service, besides: uncounted)
+    guard (try? table.read(RequestTracker.query(ports: ports.ports), into: last)) != nil else { return nil }
+    return last.silence
+  }
+
   /// Begins to look for arrivals: what is there now is not new.
   func beginArrivals(at now: Duration) {
-    arrivalWatch = ArrivalWatch(of: service, ignoring: ignoredPeers)
+    arrivalWatch = ArrivalWatch(of: service, besides: uncounted)
     arrived = 0
     _ = lookAtArrivals(wantsRequests: true, at: now)
   }

@@ -8,9 +8,12 @@ import Glibc
     let words = CommandLine.arguments
     let drains = words.count > 1 ? Int(words[1]) ?? 1_000_000 : 1_000_000
     let seed = words.count > 2 ? UInt64(words[2]) ?? 1 : 1
-    let ways: [(name: String, sampling: (every: Double, times: Int))] = [
-      ("nothing known of the time before the drain", (0, 0)),
-      ("ebb ready every 5 s before the drain", (5, 17)),
+    let ways: [(name: String, life: Double, isPool: Bool)] = [
+      ("nothing known of the time before the drain", 0, false),
+      ("new connections, 100 s of life before the drain", 100, false),
+      ("new connections, three minutes before it", 180, false),
+      ("a pool of kept connections, 100 s", 100, true),
+      ("a pool of kept connections, three minutes", 180, true),
     ]
     let each = max(1, drains / (ways.count * Pattern.allCases.count))
     print(
@@ -23,10 +26,11 @@ import Glibc
       for pattern in Pattern.allCases {
         var row = Row()
         var simulation = Simulation()
-        simulation.sampling = way.sampling
+        simulation.life = way.life
+        simulation.isPool = way.isPool
         for number in 0..<each {
           var random = Random(seed: seed &+ UInt64(number) &* 0x1_0000_0001)
-          let drain = Drain(pattern, history: way.sampling.every * Double(way.sampling.times), &random)
+          let drain = Drain(pattern, history: way.life, &random)
           row.take(simulation.run(drain), of: drain)
         }
         print(row.text(pattern.name))
