@@ -64,7 +64,9 @@ public struct Text: ExpressibleByStringInterpolation, Equatable, Sendable {
   }
 
   /// Adds text.
-  public mutating func append(contentsOf other: Text) { bytes.append(contentsOf: other.bytes) }
+  public mutating func append(contentsOf other: Text) {
+    other.bytes.withUnsafeBufferPointer { bytes.append(contentsOf: $0) }
+  }
 
   /// Adds one byte.
   public mutating func append(byte: UInt8) { bytes.append(byte) }
@@ -76,12 +78,12 @@ public struct Text: ExpressibleByStringInterpolation, Equatable, Sendable {
   public mutating func append(_ number: some UnsignedInteger) { append(digitsOf: UInt64(number), atLeast: 1) }
 
   private mutating func append(signed number: Int64) {
-    if number < 0 { append(byte: UInt8(ascii: "-")) }
-    append(digitsOf: number.magnitude, atLeast: 1)
+    append(digitsOf: number.magnitude, atLeast: 1, isNegative: number < 0)
   }
 
   /// Adds a number in decimal, with zeros before it up to a number of digits.
-  public mutating func append(digitsOf number: UInt64, atLeast digits: Int) {
+  public mutating func append(digitsOf number: UInt64, atLeast digits: Int, isNegative: Bool = false) {
+    if isNegative { bytes.append(UInt8(ascii: "-")) }
     let start = bytes.count
     var rest = number
     var written = 0

@@ -24,8 +24,9 @@ and, for 5 and 50 a second, clients that are less tidy, in half as many runs:
 and, for 50 a second under ebb, new connections that all come in the first 0.2 s of every 2 s, and eight load
 balancers that leave one by one until the removal;
 
-and, for 5 and 50 a second and removal within 0.5 s, ebb with 42 s of traffic and a readiness probe (`ebb ready`)
-every 4 s: from that it knows the rate before the drain.
+and, for 5 and 50 a second and removal within 2 s, ebb with three minutes of traffic before: from those it knows the
+rate. Then the same for 50 a second with two probers, each with a new connection every 5 s: one on the service's port, one
+on another (nginx and Python, which have a second one).
 
 No row has TLS, which `tide load` does not speak: Tests/Benchmarks/requests.py has that.
 
@@ -65,15 +66,17 @@ REMOVALS = (0, 0.5, 2, 4, 8)
 PLAIN_MODES = ("new", "keep-alive")
 UNTIDY_MODES = ("closed loop", "two writes")
 MODES = (*PLAIN_MODES, "bursts", "one by one", *UNTIDY_MODES)
-WRAPPERS = ("alone", "tini", "dumb-init", "tini + sleep 10", "ebb", "ebb, probed")
+SETTLED, PROBED = "ebb, three minutes old", "ebb, three minutes old, probed"
+WRAPPERS = ("alone", "tini", "dumb-init", "tini + sleep 10", "ebb", SETTLED, PROBED)
 # Connections in the pool: more than twice of what is in progress on average.
 POOL = {0.5: 4, 5: 6, 50: 40, 500: 320}
 # Connections of a closed loop: so many a second, at 0.3 s each.
 CLOSED_LOOP = {5: 2, 50: 15}
 WARM_UP = 3
-# A readiness probe, by which ebb comes to know the rate before the drain.
-PROBED_FOR = 42
-PROBE_INTERVAL = 4
+SETTLED_FOR = 180
+# A scraper's.
+METRICS_PORT = 9100
+PROBE_INTERVAL = 5
 
 # Measured here: processor time of a run's processes, as a part of one core.
 COST_PER_REQUEST = {"nginx": 0.00015, "tide": 0.00012, "python": 0.0005}
@@ -90,13 +93,13 @@ http {
   access_log off;
   client_body_temp_path FOLDER/a; proxy_temp_path FOLDER/b; fastcgi_temp_path FOLDER/c;
   uwsgi_temp_path FOLDER/d; scgi_temp_path FOLDER/e;
-  server { listen 8080 backlog=4096; location / { echo_read_request_body; echo_sleep 0.3; echo done; } }
+  server { listen 8080 backlog=4096; listen 9100; location / { echo_read_request_body; echo_sleep 0.3; echo done; } }
 }
 """
 
 # As its documentation has it: no graceful stop, and a queue of five.
 PYTHON = """
-import http.server, time
+import http.server, threading, time
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
@@ -109,6 +112,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["Content-Length"]))
         self.do_GET()
     def log_message(self, *words): pass
+threading.Thread(target=http.server.ThreadingHTTPServer(("", 9100), Handler).serve_forever, daemon=True).start()
 http.server.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
 """
 
@@ -127,10 +131,12 @@ Cell = collections.namedtuple("Cell", "server rate removal mode wrapper")
 def is_in_grid(cell):
     """Whether what is special about it is measured there."""
     if cell.mode in UNTIDY_MODES:
-        return cell.rate in (5, 50) and cell.wrapper != "ebb, probed"
+        return cell.rate in (5, 50) and cell.wrapper not in (SETTLED, PROBED)
     if cell.mode not in PLAIN_MODES:
         return cell.rate == 50 and cell.wrapper == "ebb"
-    return cell.wrapper != "ebb, probed" or (cell.rate in (5, 50) and cell.removal <= 0.5)
+    if cell.wrapper == PROBED:
+        return cell.rate == 50 and cell.removal == 0.5 and cell.server != "tide"
+    return cell.wrapper != SETTLED or (cell.rate in (5, 50) and cell.removal <= 2)
 
 
 def runs_of(cell, options):
@@ -180,7 +186,7 @@ def wrapper(name, ebb, verbose):
         return ["tini", "--"]
     if name == "dumb-init":
         return ["dumb-init", "-r", "15:3", "--"]
-    return [ebb, "--ports", str(PORT), "--lame-duck-max", "10s", *verbose, "--"]
+    return [ebb, "--lame-duck-max", "10s", *verbose, "--"]
 
 
 # A run
@@ -221,6 +227,28 @@ def end_all():
             break
 
 
+def warm_up_of(wrapper):
+    return SETTLED_FOR if wrapper in (SETTLED, PROBED) else WARM_UP
+
+
+def probe(seed):
+    """Starts two probers, children of this run: one asks the service, one a port of its metrics, each at times of its
+    own."""
+    for port in (PORT, METRICS_PORT):
+        if os.fork():
+            continue
+        try:
+            time.sleep(random.Random(seed + port).uniform(0.5, PROBE_INTERVAL))
+            while True:
+                with socket.create_connection(("127.0.0.1", port), timeout=2) as asking:
+                    asking.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                    while asking.recv(4096):
+                        pass
+                time.sleep(PROBE_INTERVAL)
+        finally:
+            os._exit(0)
+
+
 def run(cell, seed, options, series=False):
     """One stop, in a process that is for it alone: what its clients saw."""
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
@@ -240,7 +268,9 @@ def run(cell, seed, options, series=False):
                         errors.seek(0)
                         raise OSError(f"{cell}: it does not listen: {errors.read()}")
                     time.sleep(0.01)
-                warm_up = PROBED_FOR if cell.wrapper == "ebb, probed" else WARM_UP
+                warm_up = warm_up_of(cell.wrapper)
+                if cell.wrapper == PROBED:
+                    probe(seed)
                 load = [
                     options.tide, "load", str(PORT), "--path", "/slow?ms=300", *arrivals(cell, seed),
                     "--stop", str(main.pid), "--stop-after", f"{warm_up}s",
@@ -249,10 +279,6 @@ def run(cell, seed, options, series=False):
                     load += ["--hook", "10s"]
                 loading = subprocess.Popen(
                     load, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env={"PATH": os.environ["PATH"]})
-                if cell.wrapper == "ebb, probed":
-                    for _ in range(PROBED_FOR // PROBE_INTERVAL):
-                        subprocess.run([options.ebb, "ready"], stdin=subprocess.DEVNULL)
-                        time.sleep(PROBE_INTERVAL)
                 told, _ = loading.communicate(timeout=200)
                 result = json.loads(told)
                 result["exit"] = main.wait(timeout=5) if result["ended"] is not None else None
@@ -376,7 +402,7 @@ def is_disturbed(result):
     """Whether the client itself was late, by more than 0.25 s, or requests failed before the stop began: then the
     machine had no time for them, and the run is made again."""
     hook = 10 if result["wrapper"] == "tini + sleep 10" else 0
-    warm_up = PROBED_FOR if result["wrapper"] == "ebb, probed" else WARM_UP
+    warm_up = warm_up_of(result["wrapper"])
     times = [(-result["began"], warm_up), (result["removed"], result["removal"]), (result["signalled"], hook)]
     late = any(actual is None or abs(actual - wanted) > 0.25 for actual, wanted in times)
     return late or any(one["at"] < 0 for one in result["failures"])
