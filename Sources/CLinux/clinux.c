@@ -272,13 +272,6 @@ int clinux_accept_leaving(int fd, int spare) {
   return clinux_accept(fd);
 }
 
-int clinux_connect_loopback(int fd, bool ipv6, uint16_t port) {
-  struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-  struct sockaddr_in four = {
-      .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
-  return ipv6 ? connect(fd, (struct sockaddr *)&six, sizeof six) : connect(fd, (struct sockaddr *)&four, sizeof four);
-}
-
 int clinux_pass_credentials(int fd) {
   int yes = 1;
   return setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes);
@@ -345,15 +338,35 @@ int clinux_terminal_width(int fd) {
   return ioctl(fd, TIOCGWINSZ, &size) < 0 ? 0 : size.ws_col;
 }
 
-int clinux_bind_port(int fd, bool ipv6, uint64_t high, uint64_t low, uint16_t port) {
-  struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-  struct sockaddr_in four = {
-      .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {.s_addr = htonl((uint32_t)low)}};
+// sockaddr_in or sockaddr_in6 of an address' halves: its length.
+static socklen_t fill_address(struct sockaddr_in6 *six, bool ipv6, uint64_t high, uint64_t low, uint16_t port) {
+  memset(six, 0, sizeof *six);
+  if (!ipv6) {
+    struct sockaddr_in *four = (struct sockaddr_in *)six;
+    four->sin_family = AF_INET;
+    four->sin_port = htons(port);
+    four->sin_addr.s_addr = htonl((uint32_t)low);
+    return sizeof *four;
+  }
+  six->sin6_family = AF_INET6;
+  six->sin6_port = htons(port);
   high = htobe64(high);
   low = htobe64(low);
-  memcpy(six.sin6_addr.s6_addr, &high, sizeof high);
-  memcpy(six.sin6_addr.s6_addr + 8, &low, sizeof low);
-  return ipv6 ? bind(fd, (struct sockaddr *)&six, sizeof six) : bind(fd, (struct sockaddr *)&four, sizeof four);
+  memcpy(six->sin6_addr.s6_addr, &high, sizeof high);
+  memcpy(six->sin6_addr.s6_addr + 8, &low, sizeof low);
+  return sizeof *six;
+}
+
+int clinux_bind_port(int fd, bool ipv6, uint64_t high, uint64_t low, uint16_t port) {
+  struct sockaddr_in6 address;
+  socklen_t length = fill_address(&address, ipv6, high, low, port);
+  return bind(fd, (struct sockaddr *)&address, length);
+}
+
+int clinux_connect_to(int fd, bool ipv6, uint64_t high, uint64_t low, uint16_t port) {
+  struct sockaddr_in6 address;
+  socklen_t length = fill_address(&address, ipv6, high, low, port);
+  return connect(fd, (struct sockaddr *)&address, length);
 }
 
 int clinux_parse_address(const char *text, uint64_t *high, uint64_t *low) {

@@ -14,7 +14,7 @@ public enum Event: Equatable, Sendable {
   /// The sockets have been looked at, as ``Action/look`` asked (or because the kernel told of a change).
   case look(Look)
   /// The command of `--on-drain` has ended.
-  case drainCommandEnded
+  case onDrainEnded
   /// Whether a server is among what the main process has left behind: it is waited for as that is.
   case serversRemain(Bool)
   /// No child is left, so no descendant either.

@@ -45,7 +45,7 @@ public struct Lifecycle: Sendable {
   private var signalAfterRequest: Duration?
   /// The drain was asked for by request, and no drain signal has come since: it ends in `drained`.
   private var onlyRequested = false
-  private var drainCommandRuns = false
+  private var onDrainRuns = false
   private var killedAll = false
   /// When the stop signal went out, or the service ended.
   private var stopBegan: Duration?
@@ -93,9 +93,9 @@ public struct Lifecycle: Sendable {
       return beginDrain(bySignal: signal, at: now)
     case (.starting, .drainRequest), (.serving, .drainRequest):
       return beginDrain(bySignal: nil, at: now)
-    case (.starting, .look), (.starting, .drainCommandEnded), (.starting, .childless), (.starting, .tick):
+    case (.starting, .look), (.starting, .onDrainEnded), (.starting, .childless), (.starting, .tick):
       return .none
-    case (.serving, .ready), (.serving, .look), (.serving, .drainCommandEnded),
+    case (.serving, .ready), (.serving, .look), (.serving, .onDrainEnded),
       (.serving, .childless), (.serving, .tick):
       return .none
 
@@ -124,11 +124,11 @@ public struct Lifecycle: Sendable {
       return .none
 
     case (.finishing, .look(let look)):
-      if now >= end || (look.busy == 0 && !drainCommandRuns) { return leave(at: now) }
+      if now >= end || (look.busy == 0 && !onDrainRuns) { return leave(at: now) }
       next = now + plan.lookInterval
       return .none
-    case (.finishing, .drainCommandEnded):
-      drainCommandRuns = false
+    case (.finishing, .onDrainEnded):
+      onDrainRuns = false
       next = now
       return look(at: now)
     case (.finishing, .tick):
@@ -163,8 +163,8 @@ public struct Lifecycle: Sendable {
       (.stopping, .childless):
       return .none
 
-    case (.lameDuck, .drainCommandEnded), (.drained, .drainCommandEnded), (.stopping, .drainCommandEnded):
-      drainCommandRuns = false
+    case (.lameDuck, .onDrainEnded), (.drained, .onDrainEnded), (.stopping, .onDrainEnded):
+      onDrainRuns = false
       return .none
     case (.starting, .ended(let code)), (.serving, .ended(let code)), (.lameDuck, .ended(let code)),
       (.finishing, .ended(let code)), (.stopping, .ended(let code)):
@@ -222,7 +222,7 @@ public struct Lifecycle: Sendable {
       }
       return .none
     case (.clearing, .ready), (.clearing, .drainRequest), (.clearing, .signal), (.clearing, .ended),
-      (.clearing, .look), (.clearing, .drainCommandEnded):
+      (.clearing, .look), (.clearing, .onDrainEnded):
       return .none
 
     case (.lingering, .look(let look)):
@@ -235,7 +235,7 @@ public struct Lifecycle: Sendable {
     case (.lingering, .drainSignal):
       return hurries(at: now) ? finish(exitCode) : .none
     case (.lingering, .ready), (.lingering, .drainRequest), (.lingering, .signal), (.lingering, .ended),
-      (.lingering, .drainCommandEnded), (.lingering, .childless):
+      (.lingering, .onDrainEnded), (.lingering, .childless):
       return .none
 
     case (_, .serversRemain), (.done, _):
@@ -302,7 +302,7 @@ public struct Lifecycle: Sendable {
     drainBegan = now
     onlyRequested = signal == nil
     if signal != nil { lastDrainSignal = now }
-    drainCommandRuns = plan.hasDrainCommand
+    onDrainRuns = plan.hasOnDrain
     if plan.lameDuck <= .zero { return Actions(.beginDrain, waitForBusy(at: now).first) }
     state = .lameDuck
     end = limitedBeforeStop(now + plan.lameDuck)

@@ -28,7 +28,7 @@ public struct Plan: Equatable, Sendable {
   /// A stop that has lasted so long says once who is waited for.
   public var noticeAfter: Duration = .seconds(5)
   /// Whether a command runs as the drain begins, which the stop signal then waits for like for a connection.
-  public var hasDrainCommand = false
+  public var hasOnDrain = false
   /// The time between two looks at the sockets, while something is waited for.
   public var lookInterval: Duration = .milliseconds(20)
   /// The time between two looks in a lame duck that takes its whole time: what connections do then tells later what is a

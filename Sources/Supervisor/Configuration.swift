@@ -40,8 +40,8 @@ public final class Configuration {
   public var grace: Duration?
   /// `--leftovers-max`: how long what the main process leaves behind has between TERM and KILL.
   public var leftoversMax: Duration = .seconds(5)
-  /// `--on-drain`: the words of a command; empty is none.
-  public var drainCommand: [[UInt8]] = []
+  /// `--on-drain`: what is done as the drain begins, in order.
+  public var onDrain: [DrainStep] = []
   /// `--map-exit`: codes that are replaced at the end.
   public var exitCodes: [(from: UInt8, to: UInt8)] = []
   /// `--parent-death-signal`.

@@ -63,7 +63,7 @@ public final class Supervisor {
   /// From when on the kernel's word that something has died is reason for a look.
   var nextUnaskedLook = Duration.zero
   var toldResets = 0
-  var drainCommand: Command?
+  var drainSteps = DrainSteps()
 
   var counters = Counters()
   var lastLinger: LingerLook?
@@ -118,7 +118,7 @@ public final class Supervisor {
     var plan = Plan()
     plan.grace = configuration.grace
     plan.descendantsMax = configuration.leftoversMax
-    plan.hasDrainCommand = !configuration.drainCommand.isEmpty
+    plan.hasOnDrain = !configuration.onDrain.isEmpty
     plan.endsDescendants = configuration.manners.endsDescendants
     lifecycle = Lifecycle(plan: plan)
   }
@@ -173,7 +173,7 @@ public final class Supervisor {
   /// When there is something to do though nothing happens; nil where there is no such moment.
   private var nextMoment: Duration? {
     var first = lifecycle.wake
-    first = first.sooner(readiness.deadline).sooner(lookout.nextLook)
+    first = first.sooner(readiness.deadline).sooner(lookout.nextLook).sooner(drainSteps.request?.ends)
     if configuration.manners.hasStop {
       first = first.sooner(control.places.deadline)
       first = first.sooner(http.places.deadline)
@@ -188,6 +188,7 @@ public final class Supervisor {
     case .lookout: lookout.wakeUp(at: now)
     case .notify: takeNotifications()
     case .probe: advanceProbe(token.index)
+    case .drainRequest: advanceDrainRequest(token.index)
     case .controlListener: acceptControl()
     case .control: readControl(token.index)
     case .httpListener: http.accept(token.index, at: now)
@@ -206,6 +207,7 @@ public final class Supervisor {
     control.tick(at: now)
     http.tick(at: now)
     takeReadinessTick()
+    takeDrainTick()
     if let look = lookout.nextLook, look <= now {
       if lifecycle.isAsked || !service.isAlive { lookout.end() } else { lookout.look(at: now) }
     }
@@ -242,7 +244,7 @@ extension Duration? {
 /// What a descriptor in the loop is: a kind, and which of that kind.
 struct Token {
   enum Kind: UInt32 {
-    case notices, lookout, notify, probe, controlListener, control, httpListener, http
+    case notices, lookout, notify, probe, drainRequest, controlListener, control, httpListener, http
   }
 
   let rawValue: UInt64

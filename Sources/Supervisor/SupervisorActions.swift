@@ -112,7 +112,7 @@ extension Supervisor {
     sockets.listenForDeaths()
     if let notices = sockets.notices { try? waiter.add(notices.descriptor, token: Token(.notices).rawValue) }
     if lifecycle.quiet != nil { sockets.beginArrivals(at: now) }
-    startDrainCommand()
+    if !configuration.onDrain.isEmpty { takeDrainStep() }
     // With no lame duck this look is the one that decides who is waited for: whoever reads the line and then connects is
     // a newcomer.
     if lifecycle.isFinishing { beginWaiting() }
@@ -150,17 +150,6 @@ extension Supervisor {
     facts.add("not_followed", number: traffic.map { Int64($0.notFollowed) })
     facts.add("arrivals_per_second", seconds: rate.map { .milliseconds($0.perThousandSeconds) })
     say(.phases, "draining", text, facts)
-  }
-
-  func startDrainCommand() {
-    guard !configuration.drainCommand.isEmpty else { return }
-    do throws(Errno) {
-      drainCommand = try Command(
-        configuration.drainCommand, signalMask: signalMask, ignoresChildSignal: ignoresChildSignal)
-    } catch {
-      say(.problems, "drain-command", "--on-drain: cannot start the command: \(error)")
-      handle(.drainCommandEnded)
-    }
   }
 
   /// Looks at what the machine is waiting for. A table that cannot be read holds nothing off.

@@ -86,7 +86,7 @@ extension Supervisor {
           noteProbeReaped(change.process, status)
         {
           concludeReadiness()
-        } else if let command = drainCommand, change.process == command.process {
+        } else if let command = drainSteps.command, change.process == command.process {
           take(change.kind, of: command)
         } else if case .ended(let status) = change.kind, let server = leftServers.server(change.process) {
           sayEnded(server, status)
@@ -155,19 +155,6 @@ extension Supervisor {
     say(.phases, "stopped", text, facts)
     // What is left of it need not be waited for so long.
     if !leftServers.remain { handle(.serversRemain(false)) }
-  }
-
-  func take(_ kind: ChildChange.Kind, of command: Command) {
-    guard case .ended(let status) = kind else { return }
-    drainCommand = nil
-    if let error = command.outcome() {
-      say(.problems, "drain-command", "--on-drain: cannot run the command: \(error)")
-    } else if status != .exited(0) {
-      var facts = Facts()
-      facts.add("status", status.code)
-      say(.problems, "drain-command", "--on-drain: the command \(status)", facts)
-    }
-    handle(.drainCommandEnded)
   }
 
   /// Says so where the service could not be executed, which is what it has then ended with.

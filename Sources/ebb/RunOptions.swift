@@ -42,7 +42,8 @@ enum RunOptions: Int, CaseIterable {
           --linger-max D              how long to wait for peers to acknowledge the last bytes (5s; 0 on the host's network)
           --leftovers-max D           how long what the main process leaves behind has between TERM and KILL (5s)
           --grace D                   the whole stop; what is left is killed just before its end (none)
-          --on-drain CMD              run this command as the drain begins; the stop signal waits for it like for a connection
+          --on-drain STEP             as the drain begins, run a command, or send a request: [METHOD ]http://HOST[:PORT]/path;
+                                      the stop signal waits for it like for a connection; repeatable, in order
           --map-exit A=B,...          exit with B where the service's code is A
           --parent-death-signal SIG   the signal that ebb gets when its own parent dies
           --subreaper                 take orphans in where ebb is not PID 1, and do not start where that is refused
@@ -92,7 +93,7 @@ enum RunOptions: Int, CaseIterable {
       configuration.unixPaths = ports.unix
     case .readyWhen:
       guard let probe = Probe(options.value.bytes) else {
-        throw options.wrong("listen, alive, tcp:8080, http:8080/health, unix:/run/s.sock, exec:CMD or notify")
+        throw options.wrong("listen, alive, tcp:8080, http:8080/health, http://10.0.0.7/health, unix:/run/s.sock, exec:CMD or notify")
       }
       guard configuration.readyWhen.count < 16 else { throw options.wrong("16 probes at most") }
       configuration.readyWhen.append(probe)
@@ -131,10 +132,13 @@ enum RunOptions: Int, CaseIterable {
       if grace == .zero { throw options.wrong("a time above 0, like 30s") }
       configuration.grace = grace
     case .onDrain:
-      guard let words = CommandLineWords.split(options.value.bytes), words.first?.isEmpty == false else {
-        throw options.wrong("a command, its quotes closed")
+      guard let step = DrainStep(options.value.bytes) else {
+        throw options.wrong(
+          "a command, its quotes closed, or a request, like 'POST http://127.0.0.1:9901/drain' (http only; an address or localhost)"
+        )
       }
-      configuration.drainCommand = words
+      guard configuration.onDrain.count < 16 else { throw options.wrong("16 steps at most") }
+      configuration.onDrain.append(step)
     case .mapExit:
       guard let pairs = Values.exitCodes(options.value) else {
         throw options.wrong("pairs of exit codes from 0 to 255, like 143=0")

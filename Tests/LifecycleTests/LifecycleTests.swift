@@ -106,7 +106,7 @@ private func lingering(_ count: Int) -> Event { .look(Look(busy: 0, lingering: c
   }
 
   @Test func `ignores what makes no sense`() {
-    for event: Event in [.ready, .tick, .look(Look(busy: 9, lingering: 9)), .childless, .drainCommandEnded] {
+    for event: Event in [.ready, .tick, .look(Look(busy: 9, lingering: 9)), .childless, .onDrainEnded] {
       var service = Driven.serving()
       #expect(service.at(5, event) == [])
       #expect(service.phase == .serving)
@@ -260,17 +260,17 @@ private func lingering(_ count: Int) -> Event { .look(Look(busy: 0, lingering: c
   }
 
   @Test func `waits for the drain command like for a busy connection`() {
-    var service = Driven.serving { $0.hasDrainCommand = true }
+    var service = Driven.serving { $0.hasOnDrain = true }
     _ = service.at(1000, .drainSignal(term))
     #expect(service.at(1000, quiet) == [])
     #expect(service.phase == .draining)
-    #expect(service.at(1300, .drainCommandEnded) == [.look])
+    #expect(service.at(1300, .onDrainEnded) == [.look])
     #expect(service.at(1300, quiet) == [.stop])
   }
 
   @Test func `waits for the drain command no longer than busy-max`() {
     var service = Driven.serving {
-      $0.hasDrainCommand = true
+      $0.hasOnDrain = true
       $0.busyMax = .seconds(4)
     }
     _ = service.at(1000, .drainSignal(term))
@@ -282,11 +282,11 @@ private func lingering(_ count: Int) -> Event { .look(Look(busy: 0, lingering: c
 
   @Test func `does not wait for a drain command that ended during the lame duck`() {
     var service = Driven.serving {
-      $0.hasDrainCommand = true
+      $0.hasOnDrain = true
       $0.lameDuck = .seconds(2)
     }
     _ = service.at(1000, .drainSignal(term))
-    #expect(service.at(1500, .drainCommandEnded) == [])
+    #expect(service.at(1500, .onDrainEnded) == [])
     #expect(service.at(3000, .tick) == [.look])
     #expect(service.at(3000, quiet) == [.stop])
   }
@@ -734,7 +734,7 @@ private func lingering(_ count: Int) -> Event { .look(Look(busy: 0, lingering: c
     #expect(service.at(2000, quiet) == [.finish(7)])
     for event: Event in [
       .ready, .drainSignal(term), .drainRequest, .signal(hangup), .ended(1), quiet,
-      .drainCommandEnded, .childless, .tick,
+      .onDrainEnded, .childless, .tick,
     ] {
       #expect(service.at(9000, event) == [])
       #expect(service.phase == .done)

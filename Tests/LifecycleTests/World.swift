@@ -141,7 +141,7 @@ struct World {
     plan.unaskedMax = .microseconds(unaskedMax)
     plan.lingerMax = .microseconds(lingerMax)
     plan.lookInterval = .microseconds(20_000 + random.below(300_000))
-    plan.hasDrainCommand = random.chance(25)
+    plan.hasOnDrain = random.chance(25)
     machine = Lifecycle(plan: plan)
 
     mainCode = UInt8(random.below(256))
@@ -190,7 +190,7 @@ struct World {
     if !isHonest {
       for _ in 0..<random.below(12) {
         let lies: [Event] = [
-          .ended(UInt8(random.below(256))), .childless, .drainCommandEnded, .ready, .tick,
+          .ended(UInt8(random.below(256))), .childless, .onDrainEnded, .ready, .tick,
           .look(Look(busy: random.below(3) - 1, lingering: random.below(3) - 1)), .drainRequest,
           .drainSignal(World.hangup), .signal(World.terminate),
         ]
@@ -264,7 +264,7 @@ struct World {
     case .mainReaped:
       tell(.ended(mainCode))
     case .commandReaped:
-      tell(.drainCommandEnded)
+      tell(.onDrainEnded)
     case .allReaped:
       tell(.childless)
     }
@@ -381,7 +381,7 @@ struct World {
         if look.arrivals != nil && lastTraffic == now { looksWithTraffic += 1 }
         if look.arrivals != nil && lastConnection == now { looksWithConnections += 1 }
       }
-    case .drainCommandEnded:
+    case .onDrainEnded:
       commandToldEnded = true
     case .ready, .signal, .childless, .serversRemain, .tick: break
     }
@@ -398,7 +398,7 @@ struct World {
       }
     case .beginDrain:
       if began != now { broken("begins a drain that nobody asked for, or twice") }
-      if machine.plan.hasDrainCommand {
+      if machine.plan.hasOnDrain {
         commandLives = true
         commandEnds = now + commandTakes
       }
@@ -611,7 +611,7 @@ struct World {
     if toldSignal == nil { broken("stops a service that was only asked to drain") }
     if hurried || floorFrom == now { return }
     if now < finishingSince ?? lameDuckEnd { broken("cuts the lame duck short") }
-    let commandRuns = machine.plan.hasDrainCommand && !commandToldEnded
+    let commandRuns = machine.plan.hasOnDrain && !commandToldEnded
     if let lastLook, lastLook.busy > 0 || commandRuns, now < finishingEnd {
       broken("does not wait for what is busy")
     }

@@ -171,8 +171,8 @@ bool clinux_is_address(const char *address);
 static inline int clinux_shut_write(void) { return SHUT_WR; }
 static inline int clinux_shut_both(void) { return SHUT_RDWR; }
 
-// connect(2) to a TCP port of the loopback address.
-int clinux_connect_loopback(int fd, bool ipv6, uint16_t port);
+// connect(2) to a TCP port of an address, its halves as numbers (an IPv4 one is in `low`).
+int clinux_connect_to(int fd, bool ipv6, uint64_t high, uint64_t low, uint16_t port);
 
 // A datagram with its sender's pid (SCM_CREDENTIALS; SO_PASSCRED must be on), 0 where none came along.
 int clinux_pass_credentials(int fd);

@@ -55,7 +55,7 @@ struct HTTPRequest: Equatable {
   }
 
   /// Behind the empty line; a lone LF ends a line too, RFC 9112 section 2.2.
-  private static func endOfHead(_ bytes: [UInt8]) -> Int? {
+  static func endOfHead(_ bytes: [UInt8]) -> Int? {
     var isEmptyLine = false
     for index in 0..<bytes.count {
       let byte = bytes[index]

@@ -8,8 +8,8 @@ public enum Probe: Equatable, Sendable {
   case alive
   /// A TCP connection to this port of the loopback address succeeds.
   case tcp(UInt16)
-  /// GET of this path, at this port of the loopback address, gives 2xx or 3xx.
-  case http(UInt16, path: [UInt8])
+  /// This request gives 2xx or 3xx.
+  case http(HTTPTarget)
   /// A connection to this Unix socket succeeds.
   case unix([UInt8])
   /// This command exits with 0.
@@ -17,8 +17,8 @@ public enum Probe: Equatable, Sendable {
   /// The service has said READY=1 to $NOTIFY_SOCKET, sd_notify(3).
   case notify
 
-  /// The probe that a user writes: `listen`, `alive`, `tcp:P`, `http:P/path`, `unix:/path`, `exec:cmd`, `notify`; nil
-  /// where it makes no sense.
+  /// The probe that a user writes: `listen`, `alive`, `tcp:P`, `unix:/path`, `exec:cmd`, `notify`,
+  /// or an ``HTTPTarget``, like `http:P/path`; nil where it makes no sense.
   public init?(_ text: [UInt8]) {
     if text == "listen" {
       self = .listen
@@ -29,16 +29,9 @@ public enum Probe: Equatable, Sendable {
     } else if let digits = text.value(of: "tcp:") {
       guard let port = Probe.port(digits) else { return nil }
       self = .tcp(port)
-    } else if let rest = text.value(of: "http:") {
-      let slash = rest.position(of: UInt8(ascii: "/")) ?? rest.count
-      let path = rest.part(from: slash)
-      // What goes into a request line: no blank, no control character.
-      guard let port = Probe.port(rest.part(from: 0, to: slash)), path.count <= 1024,
-        path.allSatisfy({ $0 > 0x20 && $0 != 0x7f })
-      else {
-        return nil
-      }
-      self = .http(port, path: path.isEmpty ? [UInt8(ascii: "/")] : path)
+    } else if HTTPTarget.isMeant(by: text) {
+      guard let target = HTTPTarget(text) else { return nil }
+      self = .http(target)
     } else if let path = text.value(of: "unix:") {
       guard path.hasPrefix("/") || path.hasPrefix("@"), path.count > 1, path.count < 108 else { return nil }
       self = .unix(path)
@@ -50,7 +43,7 @@ public enum Probe: Equatable, Sendable {
     }
   }
 
-  private static func port(_ digits: [UInt8]) -> UInt16? {
+  static func port(_ digits: [UInt8]) -> UInt16? {
     guard let number = decimal(digits), let port = UInt16(exactly: number), port > 0 else { return nil }
     return port
   }
@@ -63,9 +56,7 @@ extension Probe: TextRepresentable {
     case .listen: text.append("listen")
     case .alive: text.append("alive")
     case .tcp(let port): text.append("tcp:", Int(port), "")
-    case .http(let port, let path):
-      text.append("http:", Int(port), "")
-      text.append(printable: path)
+    case .http(let target): target.write(to: &text)
     case .unix(let path):
       text.append("unix:")
       text.append(printable: path)

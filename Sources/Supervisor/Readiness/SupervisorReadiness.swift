@@ -35,7 +35,7 @@ extension Supervisor {
   func advanceProbe(_ token: Int) {
     let index = token & 0xff
     guard token >> 8 == readiness.checks & 0xff_ffff, index < readiness.probes.count else { return }
-    readiness.probes[index].advance(index, self)
+    readiness.probes[index].advance()
     concludeReadiness()
   }
 
@@ -49,7 +49,7 @@ extension Supervisor {
   func takeReadinessTick() {
     if let deadline = readiness.checkEnds {
       if deadline <= now {
-        for probe in readiness.probes { probe.giveUp(self) }
+        for probe in readiness.probes { probe.giveUp() }
         concludeReadiness()
       }
     } else if let look = readiness.nextLook, look <= now {
@@ -92,16 +92,6 @@ extension Supervisor {
       text.append(contentsOf: why)
     }
     return text
-  }
-
-  /// Waits for a descriptor on a probe's behalf; from its second time on only for what arrives there.
-  func wait(for descriptor: FileDescriptor, of index: Int, isNew: Bool) throws(Errno) {
-    let token = Token(.probe, (readiness.checks & 0xff_ffff) << 8 | index).rawValue
-    if isNew {
-      try waiter.add(descriptor, token: token, writable: true)
-    } else {
-      try waiter.modify(descriptor, token: token, writable: false)
-    }
   }
 
   /// `listen`: every port that was given, or at least one that was found, has a listener; of the service,
