@@ -1,7 +1,7 @@
 import Linux
 
-/// The servers and workers whose way of stopping gracefully we know. Tests stop the real ones under load, but for those of
-/// which the README says that their manuals do.
+/// The servers and workers whose way of stopping gracefully we know. Tests stop the real ones under load, but for those
+/// that docker/SERVERS.md takes from their manuals.
 public enum KnownServer: CaseIterable, Sendable {
   /// nginx, and what is made of it: OpenResty, Angie, Tengine.
   case nginx
