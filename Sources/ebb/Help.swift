@@ -68,8 +68,10 @@ enum Help {
       uvicorn       SIGTERM   TERM finishes the requests in progress
       puma          SIGTERM   TERM finishes the requests in progress
       Caddy         SIGTERM   TERM finishes the requests in progress, within its grace_period
+      Squid         SIGINT    INT ends it at once, so ebb waits for requests first; TERM takes all of shutdown_lifetime
       Redis         SIGTERM   TERM saves, where that is configured, and ends
       MariaDB       SIGTERM   TERM aborts statements and shuts down cleanly, so ebb waits for them first
+      Mosquitto     SIGTERM   TERM saves, where that is configured, and tells clients
       NATS          SIGUSR2   USR2 hands its clients to other servers, for lame_duck_duration; TERM closes them at once
       Resque        SIGQUIT   QUIT finishes the job in progress; TERM kills it
       GitLab Runner SIGQUIT   QUIT finishes the jobs in progress; TERM aborts them

@@ -16,6 +16,7 @@ import Testing
     ("redis-server", .redis), ("mariadbd", .mariadb), ("mysqld", .mariadb), ("openresty", .nginx),
     ("angie", .nginx), ("tengine", .nginx), ("pgbouncer", .pgbouncer), ("unitd", .unit),
     ("starman master ", .starman), ("nats-server", .nats), ("gitlab-runner", .gitlabRunner),
+    ("squid", .squid), ("mosquitto", .mosquitto),
   ])
   func `is known by the name that the kernel keeps`(comm: String, expected: KnownServer) {
     #expect(server(comm) == expected)
@@ -45,6 +46,7 @@ import Testing
     ("uwsgi_exporter", "uwsgi_exporter"), ("haproxy_exporte", "haproxy_exporter"), ("starman", ""),
     ("starman worker ", ""),
     ("ruby", "resque-scheduler"), ("ruby", "resque-web"), ("pgbouncer_expor", ""), ("nats", ""),
+    ("squidGuard", ""), ("mosquitto_sub", ""),
   ])
   func `is none that is only called like one`(comm: String, firstArgument: String) {
     #expect(server(comm, firstArgument) == nil)
@@ -57,13 +59,14 @@ import Testing
       (.uvicorn, .terminate), (.puma, .terminate), (.caddy, .terminate), (.redis, .terminate),
       (.mariadb, .terminate), (.pgbouncer, .interrupt), (.uwsgiWithTerm, .terminate), (.unit, .quit),
       (.starman, .quit), (.nats, .user2), (.resque, .quit), (.gitlabRunner, .quit),
+      (.squid, .interrupt), (.mosquitto, .terminate),
     ]
     #expect(table.count == KnownServer.allCases.count)
     for (server, signal) in table { #expect(server.stopSignal == signal, "\(server)") }
-    // php-fpm's own wait is off by default, and uWSGI has none; the databases abort their statements.
+    // php-fpm's own wait is off by default, uWSGI has none, and Squid's is of one length; the databases abort their statements.
     #expect(
       KnownServer.allCases.filter { !$0.finishesRequests } == [
-        .phpFPM, .postgres, .uwsgi, .uwsgiWithTerm, .mariadb,
+        .phpFPM, .postgres, .uwsgi, .uwsgiWithTerm, .squid, .mariadb,
       ])
   }
 

@@ -1,7 +1,7 @@
 import Linux
 
-/// The servers and workers whose way of stopping gracefully we know. Tests stop the real ones under load, but for those of
-/// which the README says that their manuals do.
+/// The servers and workers whose way of stopping gracefully we know. Tests stop the real ones under load, but for those
+/// that docker/SERVERS.md takes from their manuals.
 public enum KnownServer: CaseIterable, Sendable {
   /// nginx, and what is made of it: OpenResty, Angie, Tengine.
   case nginx
@@ -35,10 +35,14 @@ public enum KnownServer: CaseIterable, Sendable {
   case puma
   /// Caddy.
   case caddy
+  /// Squid.
+  case squid
   /// Redis.
   case redis
   /// MariaDB, and MySQL.
   case mariadb
+  /// Mosquitto.
+  case mosquitto
   /// The NATS server.
   case nats
   /// A worker of Resque.
@@ -53,8 +57,8 @@ public enum KnownServer: CaseIterable, Sendable {
     case .httpd: .windowChange
     case .haproxy: .user1
     case .nats: .user2
-    case .lighttpd, .postgres, .pgbouncer: .interrupt
-    case .uwsgiWithTerm, .gunicorn, .uvicorn, .puma, .caddy, .redis, .mariadb: .terminate
+    case .lighttpd, .postgres, .pgbouncer, .squid: .interrupt
+    case .uwsgiWithTerm, .gunicorn, .uvicorn, .puma, .caddy, .redis, .mariadb, .mosquitto: .terminate
     }
   }
 
@@ -70,10 +74,10 @@ public enum KnownServer: CaseIterable, Sendable {
   public var finishesRequests: Bool {
     switch self {
     // PostgreSQL and MariaDB tell sessions, and abort their statements.
-    case .phpFPM, .uwsgi, .uwsgiWithTerm, .postgres, .mariadb: false
+    case .phpFPM, .uwsgi, .uwsgiWithTerm, .postgres, .squid, .mariadb: false
     case .nginx, .httpd, .haproxy, .lighttpd, .pgbouncer, .unit, .starman, .unicorn, .gunicorn, .uvicorn,
       .puma, .caddy,
-      .redis, .nats, .resque, .gitlabRunner:
+      .redis, .mosquitto, .nats, .resque, .gitlabRunner:
       true
     }
   }
@@ -125,8 +129,10 @@ public enum KnownServer: CaseIterable, Sendable {
     case .uvicorn: "uvicorn"
     case .puma: "puma"
     case .caddy: "caddy"
+    case .squid: "squid"
     case .redis: "redis-server"
     case .mariadb: "mariadbd"
+    case .mosquitto: "mosquitto"
     case .nats: "nats-server"
     case .resque: "resque"
     case .gitlabRunner: "gitlab-runner"

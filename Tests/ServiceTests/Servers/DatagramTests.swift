@@ -43,14 +43,33 @@ import Testing
     #expect(told.errors.contains("nothing is bound to 5515/udp"))
   }
 
-  /// dnsmasq ends at TERM, whatever it was asked; the load balancer hears of the stop a second late.
-  @Test(.requires(.root, .namespaces, .tool("dnsmasq"), .tool("dnsperf")))
-  func `leaves no query unanswered`() throws {
+  /// Both end at TERM, whatever they were asked; the load balancer hears of the stop a second late.
+  @Test(
+    .requires(.root, .namespaces, .tool("dnsmasq"), .tool("unbound"), .tool("dnsperf")),
+    arguments: ["dnsmasq", "unbound"])
+  func `leaves no query unanswered`(server: String) throws {
+    let files = try TemporaryFolder()
+    let settings = try files.write(
+      "unbound.conf",
+      """
+      server:
+        interface: 127.0.0.1@5353
+        do-daemonize: no
+        username: ""
+        chroot: ""
+        directory: "\(files.path)"
+        pidfile: ""
+        use-syslog: no
+        module-config: "iterator"
+        local-zone: "test." redirect
+        local-data: "test. A 192.0.2.1"
+
+      """)
     let service = try Supervised(
-      ["--verbose"], Self.dnsmasq, environment: ["KUBERNETES_SERVICE_HOST": "10.0.0.1"])
+      ["--verbose"], server == "unbound" ? ["unbound", "-d", "-c", settings] : Self.dnsmasq,
+      environment: ["KUBERNETES_SERVICE_HOST": "10.0.0.1"])
     try service.waitUntilReady()
-    let queries = try TemporaryFolder()
-    let file = try queries.write("queries", "a.test A\nb.test A\n")
+    let file = try files.write("queries", "a.test A\nb.test A\n")
     let load = try Running(
       ["dnsperf", "-s", "127.0.0.1", "-p", "5353", "-d", file, "-Q", "500", "-l", "3", "-t", "2"],
       entering: service.network.entry)

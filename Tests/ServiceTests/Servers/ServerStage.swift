@@ -24,9 +24,14 @@ final class ServerStage {
     return path
   }
 
+  /// The words before a command that is to be run as this user.
+  static func become(_ user: String?) -> [String] {
+    user.map { ["setpriv", "--reuid=\($0)", "--regid=\($0)", "--init-groups", "--"] } ?? []
+  }
+
   /// Starts a server beside the one under ebb, and waits until it listens.
-  func start(_ words: [String], listeningOn port: UInt16) throws {
-    others.append(try Running(words, entering: network.entry))
+  func start(_ words: [String], as user: String? = nil, listeningOn port: UInt16) throws {
+    others.append(try Running(ServerStage.become(user) + words, entering: network.entry))
     try network.waitUntilListening(on: port)
   }
 
@@ -35,13 +40,17 @@ final class ServerStage {
     try start([try Binary.tide.path(), "serve", "--listen", "127.0.0.1:\(port)"], listeningOn: port)
   }
 
-  /// Starts the server under ebb, as this user, and waits until it listens.
+  /// Starts the server under ebb, as this user, and waits until it listens: in Kubernetes, unless it is to be told to
+  /// stop at once, as elsewhere.
   @discardableResult
-  func supervise(_ words: [String], as user: String? = nil, port: UInt16 = 8080) throws -> Running {
-    let change = user.map { ["setpriv", "--reuid=\($0)", "--regid=\($0)", "--init-groups", "--"] } ?? []
+  func supervise(
+    _ words: [String], as user: String? = nil, port: UInt16 = 8080, options: [String] = [],
+    inKubernetes: Bool = true
+  ) throws -> Running {
     let run = try Running(
-      change + [try Binary.ebb.path(), "--verbose", "--ports", "\(port)", "--"] + words,
-      environment: ["KUBERNETES_SERVICE_HOST": "10.0.0.1"], entering: network.entry)
+      ServerStage.become(user) + [try Binary.ebb.path(), "--verbose", "--ports", "\(port)"] + options + ["--"]
+        + words,
+      environment: inKubernetes ? ["KUBERNETES_SERVICE_HOST": "10.0.0.1"] : [:], entering: network.entry)
     self.run = run
     try network.waitUntilListening(on: port)
     return run

@@ -6,7 +6,7 @@ import Testing
 @Suite(.serialized)
 struct ServerTests {
   @Test(.requires(.root, .namespaces, .tool("nginx")))
-  func nginxLosesNoRequest() throws {
+  func `nginx loses no request`() throws {
     let stage = try ServerStage()
     try stage.startBackend()
     try stage.supervise(try stage.nginx("nginx", location: "proxy_pass http://127.0.0.1:8081;"))
@@ -14,7 +14,7 @@ struct ServerTests {
   }
 
   @Test(.requires(.root, .namespaces, .tool("nginx"), .tool("h2load")))
-  func nginxLosesNoRequestOfHTTP2() throws {
+  func `nginx loses no request of HTTP/2`() throws {
     let stage = try ServerStage()
     try stage.startBackend()
     let run = try stage.supervise(
@@ -33,7 +33,7 @@ struct ServerTests {
   }
 
   @Test(.requires(.root, .namespaces, .tool("apache2")))
-  func apacheLosesNoRequest() throws {
+  func `Apache httpd loses no request`() throws {
     let stage = try ServerStage()
     try stage.startBackend()
     let modules = ["mpm_event", "authz_core", "proxy", "proxy_http"].map {
@@ -57,7 +57,7 @@ struct ServerTests {
   }
 
   @Test(.requires(.root, .namespaces, .tool("haproxy"), .tool("nginx")))
-  func haproxyInFrontOfNginxLosesNoRequest() throws {
+  func `HAProxy in front of nginx loses no request`() throws {
     let stage = try ServerStage()
     try stage.startBackend(on: 8082)
     try stage.start(
@@ -82,7 +82,7 @@ struct ServerTests {
   }
 
   @Test(.requires(.root, .namespaces, .tool("php-fpm8.2"), .tool("nginx")))
-  func phpFPMBehindNginxLosesNoRequest() throws {
+  func `php-fpm behind nginx loses no request`() throws {
     let stage = try ServerStage()
     let script = try stage.folder.write("index.php", "<?php usleep(300000); echo \"done\\n\";")
     let file = try stage.folder.write(
@@ -106,7 +106,7 @@ struct ServerTests {
   }
 
   @Test(.requires(.root, .namespaces, .tool("lighttpd")))
-  func lighttpdLosesNoRequest() throws {
+  func `lighttpd loses no request`() throws {
     let stage = try ServerStage()
     try stage.startBackend()
     let file = try stage.folder.write(
@@ -123,7 +123,7 @@ struct ServerTests {
   }
 
   @Test(.requires(.root, .namespaces, .tool("gunicorn")))
-  func gunicornLosesNoRequest() throws {
+  func `gunicorn loses no request`() throws {
     let stage = try ServerStage()
     try stage.writeWSGI()
     try stage.supervise(
@@ -132,7 +132,7 @@ struct ServerTests {
   }
 
   @Test(.requires(.root, .namespaces, .tool("uvicorn")))
-  func uvicornLosesNoRequest() throws {
+  func `uvicorn loses no request`() throws {
     let stage = try ServerStage()
     try stage.folder.write(
       "app.py",
@@ -150,7 +150,7 @@ struct ServerTests {
 
   /// nginx under the name that OpenResty's image gives it.
   @Test(.requires(.root, .namespaces, .tool("nginx")))
-  func openRestyLosesNoRequest() throws {
+  func `OpenResty loses no request`() throws {
     let stage = try ServerStage()
     try stage.startBackend()
     let program = "\(stage.path)/openresty"
@@ -161,7 +161,7 @@ struct ServerTests {
   }
 
   @Test(.requires(.root, .namespaces, .tool("starman")))
-  func starmanLosesNoRequest() throws {
+  func `Starman loses no request`() throws {
     let stage = try ServerStage()
     let file = try stage.folder.write(
       "app.psgi",
@@ -180,7 +180,7 @@ struct ServerTests {
       ("die-on-term = true", "SIGTERM"),
       ("vacuum = true", "SIGQUIT"),
     ])
-  func uwsgiLosesNoRequestWhateverItsHooks(line: String, signal: String) throws {
+  func `uWSGI loses no request, whatever its hooks`(line: String, signal: String) throws {
     let stage = try ServerStage()
     try stage.writeWSGI()
     let file = try stage.folder.write(
@@ -203,7 +203,7 @@ struct ServerTests {
 
   /// What a shell runs hears nothing of the stop signal, and is the service all the same.
   @Test(.requires(.root, .namespaces, .tool("nginx")))
-  func nginxBehindAShellLosesNoRequest() throws {
+  func `nginx behind a shell loses no request`() throws {
     let stage = try ServerStage()
     try stage.startBackend()
     let nginx = try stage.nginx("nginx", location: "proxy_pass http://127.0.0.1:8081;")
@@ -215,7 +215,7 @@ struct ServerTests {
   }
 
   @Test(.requires(.root, .namespaces, .tool("node")))
-  func nodesServerWhichHasNoGracefulStopLosesNoRequest() throws {
+  func `Node's server, which has no graceful stop, loses no request`() throws {
     let stage = try ServerStage()
     let file = try stage.folder.write(
       "server.js",
@@ -226,7 +226,7 @@ struct ServerTests {
   }
 
   @Test(.requires(.root, .namespaces, .tool("python3")))
-  func pythonsServerWhichHasNoGracefulStopLosesNoRequest() throws {
+  func `Python's server, which has no graceful stop, loses no request`() throws {
     let stage = try ServerStage()
     let file = try stage.folder.write(
       "server.py",
