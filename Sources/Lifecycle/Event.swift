@@ -50,6 +50,8 @@ public enum Action: Equatable, Sendable {
   case look
   /// Send the stop signal to the service, and wake it where it is suspended.
   case stop
+  /// Send the service the signal of its server that waits for nobody: the grace is nearly over.
+  case hurry
   /// Kill the main process and every descendant: the grace is over.
   case killAll
   /// Ask every descendant to end.

@@ -47,6 +47,7 @@ public struct Lifecycle: Sendable {
   private var onlyRequested = false
   private var onDrainRuns = false
   private var killedAll = false
+  private var hasHurried = false
   /// When the stop signal went out, or the service ended.
   private var stopBegan: Duration?
   private var hasSaidWaiting = false
@@ -157,6 +158,10 @@ public struct Lifecycle: Sendable {
         killedAll = true
         return Actions(.killAll)
       }
+      if let hurry = hurryTime, now >= hurry, !killedAll {
+        hasHurried = true
+        return Actions(.hurry)
+      }
       if let end = graceEnd, now >= end - giveUpMargin { return finish(128 + 9) }
       return .none
     case (.stopping, .ready), (.stopping, .drainRequest), (.stopping, .look),
@@ -181,7 +186,11 @@ public struct Lifecycle: Sendable {
       if now >= kill && (sent != .nothing || now >= end) {
         if serversRemain {
           if killTime.map({ now < $0 }) ?? true {
-            next = min(now + plan.serverInterval, killTime ?? end)
+            if let hurry = hurryTime, now >= hurry {
+              hasHurried = true
+              return Actions(.hurry)
+            }
+            next = min(now + plan.serverInterval, hurryTime ?? killTime ?? end)
             // A drain signal may have moved the end of the grace.
             end = max(end, next)
             return Actions(.killOthers)
@@ -250,7 +259,7 @@ public struct Lifecycle: Sendable {
     switch state {
     case .starting, .serving, .drained, .done: moment = nil
     case .lameDuck, .finishing, .clearing, .lingering: moment = min(end, next)
-    case .stopping: moment = killedAll ? graceEnd.map { $0 - giveUpMargin } : killTime
+    case .stopping: moment = killedAll ? graceEnd.map { $0 - giveUpMargin } : hurryTime ?? killTime
     }
     guard let notice else { return moment }
     return min(moment ?? notice, notice)
@@ -279,6 +288,11 @@ public struct Lifecycle: Sendable {
   /// there is time to reap, to linger a little and to report.
   private var killMargin: Duration { min(.milliseconds(500), (plan.grace ?? .zero) / 10) }
   private var giveUpMargin: Duration { killMargin / 4 }
+
+  /// When the server is to be sent the signal that ends it sooner; nil where there is none, and behind it.
+  private var hurryTime: Duration? {
+    plan.canHurry && !hasHurried ? killTime.map { $0 - plan.hurryMargin } : nil
+  }
 
   private var killTime: Duration? { graceEnd.map { $0 - killMargin } }
 
@@ -309,7 +323,8 @@ public struct Lifecycle: Sendable {
     next = min(end, now + plan.learnInterval)
     if let chance = plan.quietChance {
       quiet = Quiet(
-        began: now, longest: end - now, chance: chance, connectionGap: plan.connectionGap, requestGap: plan.requestGap)
+        began: now, longest: end - now, chance: chance, connectionGap: plan.connectionGap,
+        requestGap: plan.requestGap)
       next = min(end, now + Quiet.interval)
     }
     return Actions(.beginDrain)

@@ -18,6 +18,10 @@ public struct Plan: Equatable, Sendable {
   public var lingerMax: Duration = .seconds(5)
   /// The whole stop, from the first drain request or signal: `--grace`; nil never kills the main process.
   public var grace: Duration?
+  /// The server has a signal that ends it sooner than the stop signal does.
+  public var canHurry = false
+  /// So long before it would be killed it is sent that.
+  var hurryMargin: Duration { min(.seconds(1), (grace ?? .zero) / 10) }
   /// When the platform is expected to kill everything, from the first drain request or signal: `--grace`, else what
   /// Docker and Kubernetes do unless they are told otherwise. ebb's own waits end before.
   public var limit: Duration = .seconds(10)

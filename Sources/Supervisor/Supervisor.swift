@@ -43,6 +43,8 @@ public final class Supervisor {
   var leftServers = LeftServers()
   /// The last of them that has ended, and how.
   var leftServerEnded: (name: [UInt8], status: ExitStatus)?
+  /// Connections that kept the service to the end of its grace.
+  var held: OpenConnections?
   var toldQuiet = false
   var toldOfKill = false
   var forwardedJobStop = false

@@ -51,6 +51,7 @@ extension Supervisor {
     case .beginDrain: beginDrain()
     case .look: look()
     case .stop: stop()
+    case .hurry: hurry()
     case .killAll: killAll()
     case .terminateDescendants: terminateDescendants()
     case .killOthers: killOthers()
@@ -85,6 +86,7 @@ extension Supervisor {
     lifecycle.plan.limit = configuration.grace ?? Platform.stopLimit
     lifecycle.plan.busyMax =
       configuration.busyMax ?? (knownServer?.finishesRequests == true ? .seconds(2) : nil)
+    lifecycle.plan.canHurry = configuration.stopSignal == nil && knownServer?.quickSignal != nil
     sockets.findPorts()
     sockets.findOtherSockets()
     if isWorker {
@@ -261,6 +263,7 @@ extension Supervisor {
     text.append(" to pid ")
     text.append(service.process.rawValue)
     if service.isStopped { text.append(", which is suspended, and SIGCONT") }
+    sayStopLimit(of: knownServer, to: &text)
     var facts = Facts()
     facts.add("signal", signal)
     facts.add("pid", service.process.rawValue)
@@ -269,7 +272,43 @@ extension Supervisor {
     if service.isAlive { service.stop(signal) }
   }
 
+  /// What limits a graceful stop that may else last for ever.
+  func sayStopLimit(of server: KnownServer?, to text: inout Text) {
+    guard let server, configuration.grace == nil, stopSignal == server.stopSignal,
+      let limit = server.stopLimit
+    else { return }
+    text.append("; its clients may hold it for as long as they like: ")
+    text.append(limit)
+    text.append(" or --grace limits that")
+  }
+
+  private func hurry() {
+    held = sockets.lookAtOpen()
+    if service.isAlive {
+      guard let signal = knownServer?.quickSignal else { return }
+      service.send(signal)
+      sayHurrying(signal, service.process)
+    } else {
+      for server in leftServers.servers {
+        guard let signal = server.quickSignal, ProcessTable.send(signal, to: server.record) else { continue }
+        sayHurrying(signal, server.record.process)
+      }
+    }
+  }
+
+  private func sayHurrying(_ signal: Signal, _ process: ProcessID) {
+    var text: Text =
+      "hurrying: \(signal) to pid \(process): the grace of \(configuration.grace ?? .zero) is nearly over"
+    if let held { text.append(contentsOf: "; it is held by \(held)") }
+    var facts = Facts()
+    facts.add("signal", signal)
+    facts.add("pid", process.rawValue)
+    facts.add("connections", number: held.map { Int64($0.count) })
+    say(.report, "hurrying", text, facts)
+  }
+
   func killAll() {
+    held = held ?? sockets.lookAtOpen()
     let outcome = Descendants.kill(group: service.process)
     service.send(.kill)
     var facts = Facts()
@@ -297,6 +336,7 @@ extension Supervisor {
     tell(
       Descendants.send(.terminate, group: service.process, except: leftServers), signal: .terminate,
       level: .phases)
+    for server in leftServers.servers where server.quickSignal != nil { lifecycle.plan.canHurry = true }
     if !leftServers.servers.isEmpty { handle(.serversRemain(true)) }
   }
 

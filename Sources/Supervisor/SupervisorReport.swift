@@ -28,6 +28,7 @@ extension Supervisor {
     report.busyMaxEnded = lastBusy > 0
     report.blindness = sockets.blindness
     report.leftServer = leftServerEnded
+    report.held = held
     // With lingering off nothing was looked at.
     report.left = lastLinger ?? sockets.lookAtLeftovers()
     report.ports = portEnds()

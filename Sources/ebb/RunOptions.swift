@@ -93,7 +93,9 @@ enum RunOptions: Int, CaseIterable {
       configuration.unixPaths = ports.unix
     case .readyWhen:
       guard let probe = Probe(options.value.bytes) else {
-        throw options.wrong("listen, alive, tcp:8080, http:8080/health, http://10.0.0.7/health, unix:/run/s.sock, exec:CMD or notify")
+        throw options.wrong(
+          "listen, alive, tcp:8080, http:8080/health, http://10.0.0.7/health, unix:/run/s.sock, exec:CMD or notify"
+        )
       }
       guard configuration.readyWhen.count < 16 else { throw options.wrong("16 probes at most") }
       configuration.readyWhen.append(probe)

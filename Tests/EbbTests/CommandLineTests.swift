@@ -286,9 +286,12 @@ private func seconds(_ count: Int) -> Duration { .seconds(count) }
 
     @Test func `commands`() throws {
       #expect(
-        try configuration("--on-drain", "sh -c 'a b'").drainCommand
-          == ["sh", "-c", "a b"].map { Array($0.utf8) })
-      for bad in ["", "   ", "'", "'' a"] { #expect(isRefused("--on-drain=\(bad)"), "\(bad)") }
+        try configuration("--on-drain", "sh -c 'a b'").onDrain
+          == [.command(["sh", "-c", "a b"].map { Array($0.utf8) })])
+      #expect(try configuration("--on-drain=true", "--on-drain", "POST http:80/drain").onDrain.count == 2)
+      for bad in ["", "   ", "'", "'' a", "https://127.0.0.1/", "POST http://example.org/"] {
+        #expect(isRefused("--on-drain=\(bad)"), "\(bad)")
+      }
     }
 
     @Test func `words`() throws {

@@ -2,14 +2,14 @@ import Linux
 
 @testable import Supervisor
 
-/// The first bytes of a service's answer to an HTTP probe.
+/// A service's answer to an HTTP request of ebb's, in pieces.
 func fuzzProbe(_ input: UnsafeRawBufferPointer) {
-  let line = Array(input.prefix(12))
-  switch ReadinessCheck.result(line) {
-  case .holds:
-    let status = Int(String(decoding: line.suffix(3), as: UTF8.self)) ?? 0
-    check(
-      line.hasPrefix("HTTP/") && (200..<400).contains(status), "2xx and 3xx of HTTP hold, and nothing else")
-  case .fails(let why): check(!why.isEmpty && isOneLine(why), "a failure says why on one line")
-  }
+  let bytes = Array(input)
+  var whole = HTTPAnswer()
+  whole.take(bytes)
+  var pieces = HTTPAnswer()
+  for byte in bytes where !pieces.isOver { pieces.take([byte]) }
+  check(whole.status == pieces.status, "an answer's status does not depend on how it comes in")
+  check(!whole.isForeign || (whole.isOver && whole.status == nil), "what is no HTTP has no status")
+  if let status = whole.status { check((101..<600).contains(status), "a status is one") }
 }

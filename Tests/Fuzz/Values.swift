@@ -43,20 +43,21 @@ func fuzzValues(_ input: UnsafeRawBufferPointer) {
   if let probe = Probe(bytes) {
     let text: Text = "\(probe)"
     check(isOneLine(text), "a probe is shown on one line")
-    if case .http(_, let path) = probe {
-      check(
-        !path.isEmpty && path.count <= 1024 && path.allSatisfy { $0 > 0x20 && $0 != 0x7f },
-        "a probe's path cannot leave its request line")
-    }
     switch probe {
-    case .tcp(let port), .http(let port, _): check(port > 0, "a probe's port is above 0")
+    case .tcp(let port): check(port > 0, "a probe's port is above 0")
+    case .http(let target):
+      let lines = target.request.filter { $0 == UInt8(ascii: "\n") }.count
+      check((5...6).contains(lines), "a request has the lines that it is given, and no other")
     case .exec(let words): check(words.first?.isEmpty == false, "a probe's command has a name")
     case .unix(let path): check(path.count < 108, "a socket's path fits in its address")
     case .listen, .alive, .notify: break
     }
     // What is shown of it is that probe again, where nothing in it had to be made safe for a terminal.
     if isOneLine(Text(bytes: bytes)), Probe(text.bytes) != probe {
-      if case .exec = probe {} else { check(false, "a probe, as it is shown, is that probe") }
+      switch probe {
+      case .exec, .http: break
+      default: check(false, "a probe, as it is shown, is that probe")
+      }
     }
   }
   if let words = CommandLineWords.split(bytes) {

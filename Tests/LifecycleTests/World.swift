@@ -76,10 +76,11 @@ struct World {
   private var onlyRequested = false
   private var floorFrom: Int?
   private var settledGraceEnd: Int?
-  private var hurried = false
+  private var sentQuick = false
   private var ended: (at: Int, code: UInt8)?
   private var stopped: Int?
   private var saidWaiting: Int?
+  private var hurried = false
   private var killedAll: Int?
   private var terminated: Int?
   /// A server was left behind, which is waited for as the main process was.
@@ -142,6 +143,7 @@ struct World {
     plan.lingerMax = .microseconds(lingerMax)
     plan.lookInterval = .microseconds(20_000 + random.below(300_000))
     plan.hasOnDrain = random.chance(25)
+    plan.canHurry = random.chance(30)
     machine = Lifecycle(plan: plan)
 
     mainCode = UInt8(random.below(256))
@@ -418,6 +420,11 @@ struct World {
       // As the supervisor does, the limit of lingering is only settled now.
       lingerMax = random.chance(30) ? 0 : random.time(upTo: 3 * World.second)
       machine.plan.lingerMax = .microseconds(lingerMax)
+    case .hurry:
+      if !machine.plan.canHurry { broken("hurries a server that knows no hurry") }
+      if sentQuick { broken("hurries twice") }
+      if killedAll != nil { broken("hurries what it has killed") }
+      sentQuick = true
     case .killAll:
       judgeKillAll()
       killedAll = now

@@ -1,3 +1,4 @@
+import Inet
 import Linux
 import Testing
 
@@ -8,9 +9,8 @@ private func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
 @Suite struct `A probe` {
   @Test(arguments: [
     ("listen", Probe.listen), ("notify", .notify), ("tcp:80", .tcp(80)), ("tcp:65535", .tcp(65535)),
-    ("http:8080/health", .http(8080, path: bytes("/health"))), ("http:80", .http(80, path: bytes("/"))),
-    ("http:80/a?b=c", .http(80, path: bytes("/a?b=c"))), ("unix:/run/s.sock", .unix(bytes("/run/s.sock"))),
-    ("unix:@name", .unix(bytes("@name"))), ("exec:true", .exec([bytes("true")])),
+    ("unix:/run/s.sock", .unix(bytes("/run/s.sock"))), ("unix:@name", .unix(bytes("@name"))),
+    ("exec:true", .exec([bytes("true")])),
     ("exec:sh -c 'a b'", .exec([bytes("sh"), bytes("-c"), bytes("a b")])),
   ])
   func `is what the user writes`(text: String, expected: Probe) {
@@ -29,8 +29,8 @@ private func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
   @Test func `has a path that fits`() {
     #expect(Probe(bytes("unix:/" + String(repeating: "x", count: 106))) != nil)
     #expect(Probe(bytes("unix:/" + String(repeating: "x", count: 107))) == nil)
-    #expect(Probe(bytes("http:1/" + String(repeating: "x", count: 1023))) != nil)
-    #expect(Probe(bytes("http:1/" + String(repeating: "x", count: 1024))) == nil)
+    #expect(Probe(bytes("http:1/" + String(repeating: "x", count: 1017))) != nil)
+    #expect(Probe(bytes("http:1/" + String(repeating: "x", count: 1018))) == nil)
   }
 
   @Test func `does not tell a command's arguments, which may hold a secret`() {
@@ -163,5 +163,112 @@ private func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
   ])
   func `is none otherwise`(text: String) {
     #expect(ListenAddress(bytes(text)) == nil)
+  }
+}
+
+@Suite struct `A request` {
+  @Test(arguments: [
+    ("http:8080/health", "GET /health HTTP/1.1\r\nHost: localhost:8080\r\n", HTTPTarget.Place.loopback(8080)),
+    ("http:80", "GET / HTTP/1.1\r\nHost: localhost:80\r\n", .loopback(80)),
+    ("http:80/a?b=c", "GET /a?b=c HTTP/1.1\r\nHost: localhost:80\r\n", .loopback(80)),
+    ("http:80?b", "GET /?b HTTP/1.1\r\nHost: localhost:80\r\n", .loopback(80)),
+    ("http://localhost/x", "GET /x HTTP/1.1\r\nHost: localhost\r\n", .loopback(80)),
+    (
+      "POST http://127.0.0.1:9901/drain_listeners?graceful",
+      "POST /drain_listeners?graceful HTTP/1.1\r\nHost: 127.0.0.1:9901\r\n",
+      .address(Endpoint(isIPv6: false, high: 0, low: 0x7f00_0001, port: 9901))
+    ),
+    (
+      "http://[::1]:8080", "GET / HTTP/1.1\r\nHost: [::1]:8080\r\n",
+      .address(Endpoint(isIPv6: true, high: 0, low: 1, port: 8080))
+    ),
+    (
+      "PUT --unix-socket /run/app.sock http://app/drain", "PUT /drain HTTP/1.1\r\nHost: app\r\n",
+      .unix(bytes("/run/app.sock"))
+    ),
+  ])
+  func `is what the user writes`(text: String, head: String, place: HTTPTarget.Place) throws {
+    #expect(HTTPTarget.isMeant(by: bytes(text)))
+    let target = try #require(HTTPTarget(bytes(text)))
+    #expect(target.place == place)
+    let request = String(decoding: target.request, as: UTF8.self)
+    #expect(request.hasPrefix(head))
+    #expect(request.hasSuffix("Connection: close\r\n\r\n"))
+    #expect(request.contains("Content-Length: 0\r\n") == !request.hasPrefix("GET"))
+  }
+
+  @Test(arguments: [
+    "http:", "http:/x", "http:0/", "http:80x/", "http:80/a b", "http:80/a\r\nX: y", "http:80/\u{7f}",
+    "http://",
+    "http:///x", "http://example.org/", "https://127.0.0.1/", "http://127.0.0.1:/", "http://127.0.0.1:x/",
+    "http://127.0.0.1:0/", "http://::1/", "http://[127.0.0.1]/", "http://[::1/", "http://a@127.0.0.1/",
+    "http:80/#here", "POST  http:80/", "--unix-socket run/s http://a/", "--unix-socket /run/s",
+    "--unix-socket /run/s http:80/", "--unix-socket / http://a/",
+  ])
+  func `is refused otherwise, and no command`(text: String) {
+    #expect(HTTPTarget.isMeant(by: bytes(text)) || text.hasPrefix("POST  "))
+    #expect(HTTPTarget(bytes(text)) == nil)
+  }
+
+  @Test func `is told from a command`() {
+    for command in ["curl http://127.0.0.1/", "sh -c 'GET http://x'", "POST", "./http:80", "post http:80/"] {
+      #expect(!HTTPTarget.isMeant(by: bytes(command)))
+    }
+  }
+
+  @Test func `is shown without its query, which may hold a secret`() throws {
+    let text: Text = "\(try #require(HTTPTarget(bytes("POST http:80/stop?token=secret"))))"
+    #expect(text.bytes == bytes("POST http:80/stop"))
+  }
+}
+
+@Suite struct `An answer` {
+  /// The status, and whether it was over at the end of these pieces and not before.
+  private func read(_ pieces: [String]) -> (status: UInt16?, isOver: Bool, isForeign: Bool) {
+    var answer = HTTPAnswer()
+    for (number, piece) in pieces.enumerated() {
+      answer.take(bytes(piece))
+      if answer.isOver && number < pieces.count - 1 { return (nil, true, answer.isForeign) }
+    }
+    return (answer.status, answer.isOver, answer.isForeign)
+  }
+
+  private let heads: [(String, UInt16, Bool)] = [
+    ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, true),
+    ("HTTP/1.1 200 OK\r\ncontent-LENGTH:5\r\n\r\nhello", 200, true),
+    ("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello", 200, false),
+    ("HTTP/1.0 503 no\n\nsorry", 503, false),
+    ("HTTP/1.1 204 \r\n\r\n", 204, true),
+    (
+      "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 404 N\r\nContent-Length: 0\r\n\r\n",
+      404, true
+    ),
+    ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 200, true),
+    ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 200, true),
+    ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", 200, false),
+  ]
+
+  @Test func `is over when it is whole, however it comes in`() {
+    for (head, status, isOver) in heads {
+      let whole = read([head])
+      #expect(whole == (status, isOver, false), "\(head)")
+      let single = read(head.map { String($0) })
+      #expect(single == (status, isOver, false), "\(head)")
+    }
+  }
+
+  @Test func `is none where it is another protocol's`() {
+    for other in ["SSH-2.0-x\r\n", "\0\0", "HTTPS", "+OK\r\n", "HTTP/1.1 xyz\r\n\r\n", "HTTP/1.1 99\r\n\r\n"]
+    {
+      #expect(read([other]).isForeign, "\(other)")
+    }
+    #expect(read([String(repeating: "HTTP/1.1 200 OK\r\nX: y\r\n", count: 1000)]).isForeign)
+    #expect(!read(["HT"]).isForeign)
+  }
+
+  @Test func `is read no further than a bound`() {
+    let head = "HTTP/1.1 200 OK\r\n\r\n"
+    #expect(!read([head, String(repeating: "x", count: 1000)]).isOver)
+    #expect(read([head, String(repeating: "x", count: 70_000)]) == (200, true, false))
   }
 }

@@ -109,7 +109,7 @@ private func object(_ status: Status) throws -> [String: Any] {
         "since the drain began: 12 new connections, nothing new for 0.40s; not enough has come to tell what would be quiet\n"
       ))
     for look in 1...20 { _ = quiet.take(Arrivals(connections: 1), at: .milliseconds(look * 100)) }
-    #expect(lame(quiet).hasSuffix("12 new connections, nothing new for 0.40s; 1.83s would be quiet\n"))
+    #expect(lame(quiet).hasSuffix("12 new connections, nothing new for 0.40s; 4.00s would be quiet\n"))
   }
 
   @Test func `for a person has a line for each Unix socket`() {

@@ -106,7 +106,9 @@ final class Dialogue {
     if !isConnected {
       var error = clinux_socket_error(descriptor.rawValue)
       // To a port that nobody listens on it may have connected to itself.
-      if case .loopback(let port) = place, clinux_local_port(descriptor.rawValue) == port { error = ECONNREFUSED }
+      if case .loopback(let port) = place, clinux_local_port(descriptor.rawValue) == port {
+        error = ECONNREFUSED
+      }
       if error != 0 {
         close()
         return retry(Errno(error))

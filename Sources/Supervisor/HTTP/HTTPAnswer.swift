@@ -74,7 +74,8 @@ struct HTTPAnswer {
   /// The value of the field with this name, in small letters and with its colon; nil where it is another one.
   private static func value(of name: StaticString, in line: [UInt8]) -> [UInt8]? {
     var small = line
-    for index in 0..<small.count where small[index] >= UInt8(ascii: "A") && small[index] <= UInt8(ascii: "Z") {
+    for index in 0..<small.count where small[index] >= UInt8(ascii: "A") && small[index] <= UInt8(ascii: "Z")
+    {
       small[index] += 32
     }
     guard let value = small.value(of: name) else { return nil }

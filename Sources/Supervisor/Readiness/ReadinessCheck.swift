@@ -68,7 +68,8 @@ final class ProbeRecord {
     _ place: HTTPTarget.Place, _ request: [UInt8], _ index: Int, _ world: Supervisor
   ) {
     let dialogue = Dialogue(
-      with: place, request: request, world.waiter, token: Token(.probe, (world.readiness.checks & 0xff_ffff) << 8 | index),
+      with: place, request: request, world.waiter,
+      token: Token(.probe, (world.readiness.checks & 0xff_ffff) << 8 | index),
       besides: world.sockets.service)
     self.dialogue = dialogue
     conclude(dialogue.begin())

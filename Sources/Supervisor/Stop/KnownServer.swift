@@ -82,6 +82,36 @@ public enum KnownServer: CaseIterable, Sendable {
     }
   }
 
+  /// The signal that ends it at once, where its graceful stop takes too long; nil where that one is the quickest.
+  var quickSignal: Signal? {
+    switch self {
+    case .nginx, .httpd, .haproxy, .phpFPM, .lighttpd, .pgbouncer, .unit, .starman, .unicorn, .nats, .resque,
+      .gitlabRunner:
+      .terminate
+    case .gunicorn: .quit
+    // A second one.
+    case .uvicorn, .caddy: .terminate
+    case .postgres, .uwsgi, .uwsgiWithTerm, .puma, .squid, .redis, .mariadb, .mosquitto: nil
+    }
+  }
+
+  /// Its setting that limits how long its graceful stop takes, which else lasts as long as a client stays; nil where it has
+  /// a limit of its own, or none can be set.
+  var stopLimit: StaticString? {
+    switch self {
+    case .nginx: "worker_shutdown_timeout"
+    case .httpd: "GracefulShutdownTimeout"
+    case .haproxy: "hard-stop-after"
+    case .lighttpd: "server.graceful-shutdown-timeout"
+    case .uvicorn: "timeout_graceful_shutdown"
+    case .caddy: "grace_period"
+    case .puma: "force_shutdown_after"
+    case .phpFPM, .postgres, .pgbouncer, .uwsgi, .uwsgiWithTerm, .unit, .starman, .unicorn, .gunicorn, .squid,
+      .redis, .mariadb, .mosquitto, .nats, .resque, .gitlabRunner:
+      nil
+    }
+  }
+
   /// The server with this name in /proc/PID/comm, and this first word of its command line; nil where it is
   /// none of them. The program's file (/proc/PID/exe) is closed to us for another user's process.
   public init?(comm: [UInt8], firstArgument: [UInt8]) {

@@ -9,6 +9,8 @@ struct LeftServers {
     let record: ProcessRecord
     /// The signal that ends it: of a server that we do not know, TERM.
     let signal: Signal
+    /// The one that ends it sooner; nil where there is none.
+    let quickSignal: Signal?
   }
 
   private(set) var servers: [Server] = []
@@ -22,7 +24,8 @@ struct LeftServers {
     for record in family where !isMember(record.parent) {
       let known = KnownServer(process: record.process)
       if known == nil && !LeftServers.listens(record, listening) { continue }
-      servers.append(Server(record: record, signal: known?.stopSignal ?? .terminate))
+      servers.append(
+        Server(record: record, signal: known?.stopSignal ?? .terminate, quickSignal: known?.quickSignal))
       addMembers(from: record.process, family)
     }
   }

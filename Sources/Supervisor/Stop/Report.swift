@@ -17,6 +17,8 @@ struct Report {
   var left: LingerLook?
   /// A server that the main process had left behind, and how it ended.
   var leftServer: (name: [UInt8], status: ExitStatus)?
+  /// Connections that kept the service until its grace was over, or nearly.
+  var held: OpenConnections?
   /// Processes that could not be ended.
   var survivors: Int?
   /// ebb's exit code.
@@ -90,6 +92,7 @@ struct Report {
       text.append(printable: leftServer.name)
       text.append(contentsOf: ", left behind, \(leftServer.status)")
     }
+    if let held { text.append(contentsOf: "; held to the end of the grace by \(held)") }
     if let survivors, survivors > 0 {
       text.append("; ", survivors, survivors == 1 ? " process" : " processes")
       text.append(" could not be ended")
@@ -144,6 +147,7 @@ struct Report {
     var facts = Facts()
     facts.add("exit", exitCode)
     facts.add("seconds", seconds: duration)
+    facts.add("held_by", number: held.map { Int64($0.count) })
     facts.add("free", numbers: tcpPorts { $0 == .free })
     facts.add("held", numbers: tcpPorts { $0 == .listening || $0 == .inUse })
     let isMeasured = losses.notMeasured == nil

@@ -431,6 +431,16 @@ final class SocketWatch {
     return traffic
   }
 
+  /// What keeps a service that has been told to stop; nil where there is nothing, or that is not seen.
+  func lookAtOpen() -> OpenConnections? {
+    if ports.ports.isEmpty { return nil }
+    let collector = OpenConnectionsCollector(of: service)
+    guard (try? table.read(RequestTracker.query(ports: ports.ports), into: collector)) != nil else {
+      return nil
+    }
+    return collector.open.count > 0 ? collector.open : nil
+  }
+
   /// From the next look on, the connections of that moment are waited for.
   func beginWaiting(at now: Duration, undecidedMax: Duration, serverFinishes: Bool = false) {
     if tracker == nil { tracker = RequestTracker(of: service) }

@@ -16,6 +16,8 @@ extension Supervisor {
       text.append(service.process.rawValue)
       text.append(" has not ended")
       if let sent = stopSent { text.append(" since ", now - sent, ", when it was told to") }
+      if let open = sockets.lookAtOpen() { text.append(contentsOf: "; it has \(open)") }
+      sayStopLimit(of: knownServer, to: &text)
     case .stopping:
       if let server = leftServers.first {
         text.append("pid ", Int(server.record.process.rawValue), " (")
