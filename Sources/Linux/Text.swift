@@ -69,7 +69,9 @@ public struct Text: ExpressibleByStringInterpolation, Equatable, Sendable {
   }
 
   /// Adds one byte.
-  public mutating func append(byte: UInt8) { bytes.append(byte) }
+  public mutating func append(byte: UInt8) {
+    withUnsafePointer(to: byte) { bytes.append(contentsOf: UnsafeBufferPointer(start: $0, count: 1)) }
+  }
 
   /// Adds a whole number, in decimal.
   public mutating func append(_ number: some SignedInteger) { append(signed: Int64(number)) }

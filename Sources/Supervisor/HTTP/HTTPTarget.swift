@@ -3,9 +3,9 @@ import Linux
 
 /// What ebb asks over HTTP, and whom: `[METHOD ][--unix-socket PATH ]http://HOST[:PORT][/path]`, in curl's words, or the
 /// short `[METHOD ]http:PORT[/path]`, which asks this machine.
-public struct HTTPTarget: Equatable, Sendable {
+public final class HTTPTarget: Equatable, Sendable {
   /// Where a connection goes.
-  enum Place: Equatable {
+  enum Place: Equatable, Sendable {
     /// A port of 127.0.0.1, or, where that refuses, of ::1.
     case loopback(UInt16)
     case address(Endpoint)
@@ -68,6 +68,11 @@ public struct HTTPTarget: Equatable, Sendable {
     self.method = method
     path = rest.hasPrefix("/") ? rest : Text("/").bytes + rest
     written = text.part(from: 0, to: text.position(of: UInt8(ascii: "?")) ?? text.count)
+  }
+
+  /// Whether both ask the same.
+  public static func == (left: HTTPTarget, right: HTTPTarget) -> Bool {
+    left.place == right.place && left.request == right.request
   }
 
   /// The request, RFC 9112.

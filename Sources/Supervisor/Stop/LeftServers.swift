@@ -5,12 +5,18 @@ import Linux
 /// server goes on. Whoever holds the ports is the service, so it is stopped as that is.
 struct LeftServers {
   /// One of them: the first process of its tree.
-  struct Server {
+  final class Server {
     let record: ProcessRecord
     /// The signal that ends it: of a server that we do not know, TERM.
     let signal: Signal
     /// The one that ends it sooner; nil where there is none.
     let quickSignal: Signal?
+
+    init(_ record: ProcessRecord, _ known: KnownServer?) {
+      self.record = record
+      signal = known?.stopSignal ?? .terminate
+      quickSignal = known?.quickSignal
+    }
   }
 
   private(set) var servers: [Server] = []
@@ -24,8 +30,7 @@ struct LeftServers {
     for record in family where !isMember(record.parent) {
       let known = KnownServer(process: record.process)
       if known == nil && !LeftServers.listens(record, listening) { continue }
-      servers.append(
-        Server(record: record, signal: known?.stopSignal ?? .terminate, quickSignal: known?.quickSignal))
+      servers.append(Server(record, known))
       addMembers(from: record.process, family)
     }
   }
