@@ -181,16 +181,16 @@ public struct Lifecycle: Sendable {
     case (.clearing, .childless):
       return linger(at: now)
     case (.clearing, .tick):
+      if serversRemain, let hurry = hurryTime, now >= hurry, killTime.map({ now < $0 }) ?? true {
+        hasHurried = true
+        return Actions(.hurry)
+      }
       if now < next { return .none }
       // Whoever still can be asked is asked before.
       if now >= kill && (sent != .nothing || now >= end) {
         if serversRemain {
           if killTime.map({ now < $0 }) ?? true {
-            if let hurry = hurryTime, now >= hurry {
-              hasHurried = true
-              return Actions(.hurry)
-            }
-            next = min(now + plan.serverInterval, hurryTime ?? killTime ?? end)
+            next = min(now + plan.serverInterval, killTime ?? end)
             // A drain signal may have moved the end of the grace.
             end = max(end, next)
             return Actions(.killOthers)
@@ -258,7 +258,8 @@ public struct Lifecycle: Sendable {
     let moment: Duration?
     switch state {
     case .starting, .serving, .drained, .done: moment = nil
-    case .lameDuck, .finishing, .clearing, .lingering: moment = min(end, next)
+    case .clearing: moment = min(end, next, serversRemain ? hurryTime ?? next : next)
+    case .lameDuck, .finishing, .lingering: moment = min(end, next)
     case .stopping: moment = killedAll ? graceEnd.map { $0 - giveUpMargin } : hurryTime ?? killTime
     }
     guard let notice else { return moment }

@@ -66,3 +66,14 @@ public struct TimerDescriptor {
     }
   }
 }
+
+/// The time that processors have spent on this process, clock_gettime(2) CLOCK_PROCESS_CPUTIME_ID: what else the machine
+/// does is not in it.
+public enum ProcessorClock {
+  /// So much until now.
+  public static var used: Duration {
+    var time = timespec()
+    _ = clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+    return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
+  }
+}

@@ -283,7 +283,7 @@ extension Supervisor {
   }
 
   private func hurry() {
-    held = sockets.lookAtOpen()
+    held = sockets.beginHurry(at: now)
     if service.isAlive {
       guard let signal = knownServer?.quickSignal else { return }
       service.send(signal)

@@ -121,6 +121,52 @@ import Testing
     #expect(try seconds(report, "seconds") > 2)
   }
 
+  /// How often ebb has waited: each time that it did it was woken.
+  private func wakeUps(_ service: Supervised) throws -> Int {
+    try service.figure("voluntary_ctxt_switches")
+  }
+
+  /// A service in Kubernetes of which nobody asks anything: no probe, no log of phases.
+  private func unasked() throws -> Supervised {
+    try Supervised(["--log", "json"], environment: ["KUBERNETES_SERVICE_HOST": "10.0.0.1"])
+  }
+
+  @Test(.requires(.root, .namespaces))
+  func `is prepared for by nothing while there is no traffic`() throws {
+    let service = try unasked()
+    // Three looks, the last after some 17 s, find nothing.
+    usleep(21_000_000)
+    let before = try wakeUps(service)
+    usleep(20_000_000)
+    #expect(try wakeUps(service) == before)
+    // A connection's end wakes it.
+    try Client("127.0.0.1", 8080, from: service.network).close()
+    try wait(until: "it has woken up") { try wakeUps(service) > before }
+    try service.run.signal(SIGTERM)
+    _ = try service.run.finish()
+  }
+
+  @Test(.requires(.root, .namespaces), arguments: [[], ["--keep-alive", "20"]])
+  func `is prepared for with no more than a look every five seconds, though nobody asks ebb`(pool: [String])
+    throws
+  {
+    let service = try unasked()
+    let clients = try load(
+      ["--rate", "50", "--poisson", "--duration", "300s", "--remove-after", "0s", "--json"] + pool, service)
+    usleep(6_000_000)
+    let before = try wakeUps(service)
+    usleep(99_000_000)
+    // One at the edge.
+    #expect(try wakeUps(service) - before <= 99 / 5 + 1)
+    let began = Date()
+    try clients.signal(SIGUSR1)
+    try service.run.signal(SIGTERM)
+    #expect(try service.run.finish() == .code(0))
+    #expect(try clients.finish() == .code(0))
+    // With nothing known of the time before it takes ten.
+    #expect(Date().timeIntervalSince(began) < 8)
+  }
+
   @Test(.requires(.root, .namespaces))
   func `is told of by status, as it goes on`() throws {
     let service = try Supervised(["--verbose", "--lame-duck-max", "30s"])

@@ -108,13 +108,16 @@ struct ReadinessTests {
     arguments: [
       (#"peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")"#, nil),
       (#"peer.sendall(b"HTTP/1.0 302 Found\r\n\r\n")"#, nil),
-      (#"peer.sendall(b"HTTP/1.1 399 X\r\n" + b"x" * 1000000)"#, nil),
+      (#"peer.sendall(b"HTTP/1.1 399 X\r\n\r\n" + b"x" * 1000000)"#, nil),
       (#"[(peer.sendall(bytes([b])), time.sleep(0.01)) for b in b"HTTP/1.1 204 No Content\r\n\r\n"]"#, nil),
       (#"peer.sendall(b"HTTP/1.1 404 Not Found\r\n\r\n")"#, "answered 404"),
       (#"peer.sendall(b"HTTP/1.1 500 Oh\r\n\r\n")"#, "answered 500"),
-      (#"peer.sendall(b"HTTP/1.1 199 Oh\r\n\r\n")"#, "answered 199"),
+      (
+        #"peer.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")"#, nil
+      ),
+      (#"peer.sendall(b"HTTP/1.1 199 Oh\r\n\r\n")"#, "no answer within 0.70s"),
       (#"peer.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x00\x00")"#, "the answer is not HTTP"),
-      (#"peer.sendall(b"HTTP/1.1 2x0 OK\r\n\r\n")"#, "answered 2x0"),
+      (#"peer.sendall(b"HTTP/1.1 2x0 OK\r\n\r\n")"#, "the answer is not HTTP"),
       ("pass", "no answer within 0.70s"),
       (#"peer.sendall(b"HTTP/1.1 ")"#, "no answer within 0.70s"),
       ("kept.pop().close()", "no answer: Connection reset by peer"),
@@ -130,13 +133,66 @@ struct ReadinessTests {
     let told = try ebb.ready()
     if let failure {
       #expect(told.exit == .code(1))
-      #expect(told.errors.hasPrefix("ebb: not ready: http:8080/health?x=1: "))
+      #expect(told.errors.hasPrefix("ebb: not ready: http:8080/health: "))
       #expect(told.errors.hasSuffix("\(failure)\n"), "\(told.errors)")
     } else {
       #expect(told.exit == .code(0), "\(told.errors)")
     }
     // Whatever it met, it keeps nothing of it: signals and the like, its ends of the loop, the launch's word, the control socket.
     try wait(until: "its descriptors are closed") { try ebb.descriptors() == 8 }
+  }
+
+  @Test(.requires(.tool("python3")))
+  func `an answer is read to its end, so that no server meets a reset`() throws {
+    let server = """
+      import http.server, sys
+      class Handler(http.server.SimpleHTTPRequestHandler):
+          def do_GET(self):
+              self.send_response(200)
+              self.send_header("Content-Length", "60000")
+              self.end_headers()
+              self.wfile.write(b"x" * 30000)
+              self.wfile.write(b"x" * 30000)
+              # Nothing but the end: a reset would be an error.
+              print("then", self.rfile.read(1), flush=True)
+          def log_message(self, *words): pass
+      http.server.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
+      """
+    let ebb = try Supervised(["--ready-when", "GET http://127.0.0.1:8080/"], ["python3", "-c", server])
+    try ebb.network.waitUntilListening(on: 8080)
+    for count in 1...10 {
+      #expect(try ebb.ask("ready").exit == .code(0))
+      try wait(until: "the server has met its end") {
+        ebb.run.output.lines.filter { $0 == "then b''" }.count == count
+      }
+    }
+    #expect(!ebb.run.errors.text.contains("Traceback"))
+  }
+
+  @Test(.requires(.tool("python3")))
+  func `a request can go to another address, or to a Unix socket`() throws {
+    let folder = try TemporaryFolder()
+    let server = """
+      import http.server, socketserver, threading
+      class Handler(http.server.BaseHTTPRequestHandler):
+          def do_HEAD(self):
+              self.send_response(200 if self.headers["Host"] in ("app", "127.0.0.2:8080") else 400)
+              self.end_headers()
+          def address_string(self): return ""
+          def log_message(self, *words): pass
+      class Unix(socketserver.ThreadingUnixStreamServer):
+          server_name, server_port = "", 0
+      threading.Thread(target=Unix("\(folder.path)/s", Handler).serve_forever, daemon=True).start()
+      http.server.ThreadingHTTPServer(("127.0.0.2", 8080), Handler).serve_forever()
+      """
+    let ebb = try Supervised(
+      [
+        "--ready-when", "HEAD --unix-socket \(folder.path)/s http://app/health", "--ready-when",
+        "HEAD http://127.0.0.2:8080/health",
+      ], ["python3", "-c", server])
+    try ebb.network.waitUntilListening(on: 8080)
+    let told = try ebb.ready()
+    #expect(told.exit == .code(0), "\(told.errors)")
   }
 
   @Test(.requires(.tool("python3"))) func aServerThatSaysNothingCostsNoProcessorTime() throws {

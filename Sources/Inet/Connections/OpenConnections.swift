@@ -16,14 +16,18 @@ public struct OpenConnections: Sendable {
   /// …and so long after it was asked.
   private static var answer: Duration { .seconds(1) }
 
+  /// Whether the service goes on speaking on a connection, long after it was asked.
+  static func isStreaming(_ history: TCPSocket.History) -> Bool {
+    history.bytesReceived > 0 && history.sinceSent < lately
+      && history.sinceReceived > history.sinceSent + answer
+  }
+
   mutating func take(_ socket: TCPSocket, _ activity: Activity) {
     count += 1
     guard let history = socket.history else { return }
     if activity.verdict != .idle {
       waiting += 1
-    } else if history.bytesReceived > 0 && history.sinceSent < OpenConnections.lately
-      && history.sinceReceived > history.sinceSent + OpenConnections.answer
-    {
+    } else if OpenConnections.isStreaming(history) {
       streaming += 1
     } else {
       return

@@ -46,6 +46,9 @@ public final class RequestTracker: SocketCollector {
   /// The service aborts what it has begun, and may say so to its peers: what it sends as it stops is no answer.
   public var serverAborts = false
 
+  /// The service is told to end at once: what it is still saying, or has not said, at the next look is cut off.
+  public var serverHurries = false
+
   /// Connections of this look whose last words of both sides lie within one tick: ``Pingpong`` looks them up.
   private(set) var ties: [TCPSocket] = []
   private(set) var tieIndex = CookieIndex()
@@ -166,6 +169,10 @@ public final class RequestTracker: SocketCollector {
       return
     }
     if isActive && entries[place].heartbeats < 2 { active += 1 }
+    if serverHurries {
+      entries[place].isHeld =
+        activity.verdict != .idle || (socket.history.map { OpenConnections.isStreaming($0) } ?? false)
+    }
     if isFirstWait { entries[place].isWaitedFor = true }
     guard let waitingSince, entries[place].isWaitedFor else { return }
     if holds(&entries[place], socket, activity, for: now - waitingSince) {
@@ -279,6 +286,7 @@ public final class RequestTracker: SocketCollector {
       else { return .cut }
       return .undecided
     case .serverSpokeLast, .greeting:
+      if known?.isHeld == true { return .cut }
       // A server that finishes what it has begun, or a peer that has closed by itself, had the whole answer.
       if serverFinishes || known?.peerHasClosed == true { return .none }
       guard let known else { return history.sinceSent <= .milliseconds(50) ? .none : .undecided }

@@ -24,6 +24,8 @@ struct TrackedConnection {
   var isWaitedFor = false
   /// It was given up without knowing.
   var isInDoubt = false
+  /// Something was said on it, or to be said, as the service was told to end at once.
+  var isHeld = false
   /// Its end has been judged.
   var isJudged = false
   /// It was still in the accept queue.

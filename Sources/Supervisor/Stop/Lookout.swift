@@ -18,8 +18,9 @@ final class Lookout {
   /// When the next look is due; nil at rest, and where there are none.
   private(set) var nextLook: Duration?
 
-  /// A look may take so much of the time: one in so many.
-  private static var share: Int64 { 500 }
+  /// A look may take so much of a processor's time, one part in so many; but they come no more seldom than this.
+  private static var share: Int64 { 200 }
+  private static var longestPause: Duration { .seconds(30) }
   /// So many notices are read at once; with more of them nobody can be told to be steady.
   private static var mostNotices: Int { 4096 }
 
@@ -54,12 +55,13 @@ final class Lookout {
   /// Takes a look, if there are any.
   func look(at began: Duration) {
     guard let count = sockets.countOfArrivals() else { return end() }
-    let hasGrown = count != lastCount
+    let hasGrown = count != (lastCount ?? 0)
     if lastCount == nil || (hasGrown && sockets.ports.origin == nil) {
       sockets.findPorts()
       sockets.findOtherSockets()
     }
     lastCount = count
+    let used = ProcessorClock.used
     if let notices {
       takeNotices(notices)
       steady.endLook(at: began)
@@ -72,8 +74,8 @@ final class Lookout {
     let isQuiet = !hasGrown && (silence.map { $0 > TrafficHistory.spacing } ?? true)
     quietLooks = isQuiet ? quietLooks + 1 : 0
     history.note(count, silence: silence, at: began)
-    let end = MonotonicClock.now
-    nextLook = max(end + (end - began) * Lookout.share, began + history.untilNext)
+    nextLook =
+      began + max(history.untilNext, min((ProcessorClock.used - used) * Lookout.share, Lookout.longestPause))
     if quietLooks >= 3 { rest() }
   }
 

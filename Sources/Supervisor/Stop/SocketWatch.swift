@@ -469,6 +469,13 @@ final class SocketWatch {
     if !serverFinishes { lost.losses.undecided += unix.connections }
   }
 
+  /// The service is told to end at once, whatever it has begun: what keeps it.
+  func beginHurry(at now: Duration) -> OpenConnections? {
+    tracker?.serverHurries = true
+    _ = lookAtTraffic(at: now)
+    return lookAtOpen()
+  }
+
   /// Judges the connections that the service has closed and whose peers have not heard of it yet: no notice of them will
   /// come in time.
   func judgeClosing() {
