@@ -84,8 +84,12 @@ final class OptionLine {
 
   /// The first option below this place in the help; nil where there is none.
   init?(below text: CString) {
-    guard let line = strstr(text.pointer, CString("\n  -").pointer) else { return nil }
-    rest = CString(line).dropFirst(3)
+    var line = text
+    repeat {
+      guard let end = strchr(line.pointer, Int32(UInt8(ascii: "\n"))) else { return nil }
+      line = CString(end).dropFirst(1)
+    } while !line.hasPrefix("  -")
+    rest = line.dropFirst(2)
     if !rest.hasPrefix("--") {
       rest = rest.dropFirst(1)
       letter = rest.first

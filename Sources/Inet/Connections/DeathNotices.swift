@@ -154,19 +154,30 @@ public struct DeathNotices {
     try descriptor.set(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, Int32(group))
   }
 
-  /// A classic BPF program over the datagram, socket(7) SO_ATTACH_FILTER: load the source port, which is 20
-  /// bytes in, behind struct nlmsghdr and the first four of struct inet_diag_msg; keep what is in the list.
-  private func filter(_ ports: [UInt16]) throws(Errno) {
+  /// Has the kernel keep only the notices of these local ports (all of them, where there are none), without those of some
+  /// peers, each an address with the port that it asks.
+  ///
+  /// A classic BPF program over the datagram, socket(7) SO_ATTACH_FILTER: struct nlmsghdr has 16 bytes; struct inet_diag_msg
+  /// its ports behind four more, the peer's address behind 40 in all, of which the last four bytes of one are compared.
+  public func filter(_ ports: [UInt16], besides peers: [Endpoint] = []) throws(Errno) {
     // A jump is at most 255 instructions long.
     let count = min(ports.count, 200)
-    if count == 0 { return }
     var program: [sock_filter] = []
-    func add(_ code: Int32, _ number: UInt32, jump: Int = 0) {
-      program.append(sock_filter(code: UInt16(code), jt: UInt8(jump), jf: 0, k: number))
+    func add(_ code: Int32, _ number: UInt32, then: Int = 0, else other: Int = 0) {
+      program.append(sock_filter(code: UInt16(code), jt: UInt8(then), jf: UInt8(other), k: number))
     }
-    add(BPF_LD | BPF_H | BPF_ABS, 20)
-    for index in 0..<count { add(BPF_JMP | BPF_JEQ | BPF_K, UInt32(ports[index]), jump: count - index) }
-    add(BPF_RET | BPF_K, 0)
+    for peer in peers {
+      add(BPF_LD | BPF_W | BPF_ABS, peer.isIPv6 ? 52 : 40)
+      add(BPF_JMP | BPF_JEQ | BPF_K, UInt32(truncatingIfNeeded: peer.low), else: 3)
+      add(BPF_LD | BPF_H | BPF_ABS, 20)
+      add(BPF_JMP | BPF_JEQ | BPF_K, UInt32(peer.port), else: 1)
+      add(BPF_RET | BPF_K, 0)
+    }
+    if count > 0 {
+      add(BPF_LD | BPF_H | BPF_ABS, 20)
+      for index in 0..<count { add(BPF_JMP | BPF_JEQ | BPF_K, UInt32(ports[index]), then: count - index) }
+      add(BPF_RET | BPF_K, 0)
+    }
     add(BPF_RET | BPF_K, .max)
     let fd = descriptor.rawValue
     try program.withUnsafeMutableBufferPointer { (buffer) throws(Errno) in

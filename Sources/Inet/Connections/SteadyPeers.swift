@@ -56,6 +56,13 @@ public struct SteadyPeers {
     if peers[place].now < .max { peers[place].now += 1 }
   }
 
+  /// Those who have come so often since the last look that they are not steady in this sense, whatever else they are.
+  public var dense: [Endpoint] {
+    var found: [Endpoint] = []
+    for peer in peers where peer.now > 10 { found.append(peer.key) }
+    return found
+  }
+
   /// A look has ended.
   public mutating func endLook(at now: Duration) {
     let slot = number % SteadyPeers.looks

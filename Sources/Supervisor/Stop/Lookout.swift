@@ -13,6 +13,8 @@ final class Lookout {
   private var steady = SteadyPeers()
   private var notices: DeathNotices?
   private var isResting = false
+  /// Peers whose notices the kernel does not keep.
+  private var dense: [Endpoint] = []
   private var lastCount: UInt64?
   private var quietLooks = 0
   /// When the next look is due; nil at rest, and where there are none.
@@ -23,6 +25,7 @@ final class Lookout {
   private static var longestPause: Duration { .seconds(30) }
   /// So many notices are read at once; with more of them nobody can be told to be steady.
   private static var mostNotices: Int { 4096 }
+  private static var mostDense: Int { 32 }
 
   /// None yet.
   init(_ sockets: SocketWatch, _ waiter: Waiter) {
@@ -82,17 +85,30 @@ final class Lookout {
   private func rest() {
     nextLook = nil
     guard let notices else { return }
+    // Whoever comes first ends the rest.
+    try? notices.filter(sockets.ports.ports)
+    dense = []
     isResting = (try? waiter.add(notices.descriptor, token: Token(.lookout).rawValue)) != nil
   }
 
+  /// Counts who has gone since the last look. The kernel keeps some 300 notices: of those who come often it keeps none any
+  /// more, so that there is room for the others'.
   private func takeNotices(_ notices: DeathNotices) {
-    for _ in 0..<Lookout.mostNotices {
+    var (isComplete, hasMissed) = (false, false)
+    loop: for _ in 0..<Lookout.mostNotices {
       switch notices.next() {
-      case .none: return
-      case .missed: steady = SteadyPeers()
+      case .none:
+        isComplete = true
+        break loop
+      case .missed: hasMissed = true
       case .death(let death): if sockets.service.owned(death.socket) { steady.note(death.socket) }
       }
     }
-    steady = SteadyPeers()
+    let more = steady.dense
+    if !more.isEmpty && dense.count + more.count <= Lookout.mostDense {
+      dense += more
+      try? notices.filter(sockets.ports.ports, besides: dense)
+    }
+    if hasMissed || !isComplete { steady = SteadyPeers() }
   }
 }
