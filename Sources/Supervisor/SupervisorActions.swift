@@ -277,7 +277,7 @@ extension Supervisor {
     guard let server, configuration.grace == nil, stopSignal == server.stopSignal,
       let limit = server.stopLimit
     else { return }
-    text.append("; its clients may hold it for as long as they like: ")
+    text.append("; clients may hold it as long as they like: ")
     text.append(limit)
     text.append(" or --grace limits that")
   }
@@ -299,7 +299,7 @@ extension Supervisor {
   private func sayHurrying(_ signal: Signal, _ process: ProcessID) {
     var text: Text =
       "hurrying: \(signal) to pid \(process): the grace of \(configuration.grace ?? .zero) is nearly over"
-    if let held { text.append(contentsOf: "; it is held by \(held)") }
+    if let held { text.append(contentsOf: "; held by \(held)") }
     var facts = Facts()
     facts.add("signal", signal)
     facts.add("pid", process.rawValue)

@@ -8,6 +8,8 @@ struct ControlClient {
   struct Failure: Error {
     /// No supervisor listens; else one does, and does not answer in time, or not in a way that can be understood.
     let isNobody: Bool
+    /// It hung up without a word: who came later took the place, and another time may be better.
+    var isCrowdedOut = false
     let text: Text
 
     static func nobody(_ text: Text) -> Failure { Failure(isNobody: true, text: text) }
@@ -60,7 +62,7 @@ struct ControlClient {
       return answer
     case .tooLong: throw .silent("the supervisor's answer is too long")
     case .none: throw .silent("the supervisor does not answer in time")
-    case .end: throw .silent("the supervisor hung up")
+    case .end: throw Failure(isNobody: false, isCrowdedOut: true, text: "the supervisor hung up")
     }
   }
 

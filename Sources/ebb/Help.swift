@@ -55,10 +55,10 @@ enum Help {
       nginx         SIGQUIT   QUIT finishes the requests in progress; TERM cuts them
       Apache httpd  SIGWINCH  WINCH finishes the requests in progress; TERM cuts them
       HAProxy       SIGUSR1   USR1 finishes the connections in progress; TERM cuts them
-      php-fpm       SIGQUIT   QUIT finishes requests within process_control_timeout, which is 0 by default: ebb waits for them first
+      php-fpm       SIGQUIT   QUIT cuts requests after process_control_timeout, 0 by default: ebb waits for them first
       lighttpd      SIGINT    INT finishes the requests in progress; TERM cuts them
-      PostgreSQL    SIGINT    INT aborts statements and shuts down cleanly, so ebb waits for them first; TERM waits for each session to leave
-      PgBouncer     SIGINT    INT finishes the queries in progress; TERM cuts them before 1.23
+      PostgreSQL    SIGINT    INT aborts statements, so ebb waits for them first; TERM waits for each session to leave
+      PgBouncer     SIGINT    INT finishes the queries; TERM cuts them before 1.23
       uWSGI         SIGQUIT   QUIT ends it at once, so ebb waits for requests first; TERM reloads it
       uWSGI         SIGTERM   told by die-on-term or a hook what TERM is to do, which ebb leaves to it
       NGINX Unit    SIGQUIT   QUIT finishes the requests in progress; TERM cuts them
@@ -67,12 +67,12 @@ enum Help {
       gunicorn      SIGTERM   TERM finishes the requests in progress; QUIT cuts them
       uvicorn       SIGTERM   TERM finishes the requests in progress
       puma          SIGTERM   TERM finishes the requests in progress
-      Caddy         SIGTERM   TERM finishes the requests in progress, within its grace_period
+      Caddy         SIGTERM   TERM finishes requests, within its grace_period
       Squid         SIGINT    INT ends it at once, so ebb waits for requests first; TERM takes all of shutdown_lifetime
       Redis         SIGTERM   TERM saves, where that is configured, and ends
-      MariaDB       SIGTERM   TERM aborts statements and shuts down cleanly, so ebb waits for them first
+      MariaDB       SIGTERM   TERM aborts statements, so ebb waits for them first
       Mosquitto     SIGTERM   TERM saves, where that is configured, and tells clients
-      NATS          SIGUSR2   USR2 hands its clients to other servers, for lame_duck_duration; TERM closes them at once
+      NATS          SIGUSR2   USR2 hands its clients to other servers; TERM closes them at once
       Resque        SIGQUIT   QUIT finishes the job in progress; TERM kills it
       GitLab Runner SIGQUIT   QUIT finishes the jobs in progress; TERM aborts them
 

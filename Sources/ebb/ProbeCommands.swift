@@ -16,18 +16,25 @@ enum ProbeCommand {
     let options = Options(table, arguments)
     guard try options.take() else { return options.showHelp() }
     while Option(rawValue: options.next()) != nil { address = try options.control() }
-    let why: Text
-    do throws(ControlClient.Failure) {
-      let client = try ControlClient(address, request, limit: ControlClient.probeLimit)
-      switch try client.next() {
-      case .yes: return Answer.yes
-      case .no(let why):
-        complain(why)
-        return Answer.no
-      case .refused(let text), .progress(let text): why = text
+    var why = Text()
+    let end = MonotonicClock.now + ControlClient.probeLimit
+    var left = ControlClient.probeLimit
+    while left > .zero {
+      do throws(ControlClient.Failure) {
+        let client = try ControlClient(address, request, limit: left)
+        switch try client.next() {
+        case .yes: return Answer.yes
+        case .no(let why):
+          complain(why)
+          return Answer.no
+        case .refused(let text), .progress(let text): why = text
+        }
+        break
+      } catch {
+        why = error.text
+        if !error.isCrowdedOut { break }
       }
-    } catch {
-      why = error.text
+      left = end - MonotonicClock.now
     }
     if request == .live && isSupervisor(ProcessID(1)) {
       complain("\(why); PID 1 is ebb, so the service counts as live")

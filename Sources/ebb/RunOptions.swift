@@ -42,8 +42,7 @@ enum RunOptions: Int, CaseIterable {
           --linger-max D              how long to wait for peers to acknowledge the last bytes (5s; 0 on the host's network)
           --leftovers-max D           how long what the main process leaves behind has between TERM and KILL (5s)
           --grace D                   the whole stop; what is left is killed just before its end (none)
-          --on-drain STEP             as the drain begins, run a command, or send a request: [METHOD ]http://HOST[:PORT]/path;
-                                      the stop signal waits for it like for a connection; repeatable, in order
+          --on-drain STEP             as the drain begins: a command, or [METHOD ]http://HOST[:PORT]/path; repeatable, in order
           --map-exit A=B,...          exit with B where the service's code is A
           --parent-death-signal SIG   the signal that ebb gets when its own parent dies
           --subreaper                 take orphans in where ebb is not PID 1, and do not start where that is refused
@@ -94,7 +93,7 @@ enum RunOptions: Int, CaseIterable {
     case .readyWhen:
       guard let probe = Probe(options.value.bytes) else {
         throw options.wrong(
-          "listen, alive, tcp:8080, http:8080/health, http://10.0.0.7/health, unix:/run/s.sock, exec:CMD or notify"
+          "listen, alive, tcp:8080, http:8080/health, unix:/run/s.sock, exec:CMD or notify"
         )
       }
       guard configuration.readyWhen.count < 16 else { throw options.wrong("16 probes at most") }

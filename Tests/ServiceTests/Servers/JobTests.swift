@@ -142,9 +142,9 @@ struct JobTests {
     words[0] = try Binary.ebb.path()
     let end = try #require(words.firstIndex(of: "--"))
     let job = """
-      import signal, sys, time
-      def stop(*_): print("told", flush=True); time.sleep(1); print("put away", flush=True); sys.exit(3)
-      signal.signal(signal.SIGTERM, stop); print("at work", flush=True); signal.pause()
+      import os, signal, time
+      def stop(*_): os.write(1, b"told\\n"); time.sleep(1); os.write(1, b"put away\\n"); os._exit(3)
+      signal.signal(signal.SIGTERM, stop); os.write(1, b"at work\\n"); signal.pause()
       """
     words.replaceSubrange((end + 1)..., with: ["python3", "-c", job])
     environment["KUBERNETES_SERVICE_HOST"] = "10.0.0.1"
