@@ -158,7 +158,7 @@ public struct Lifecycle: Sendable {
         killedAll = true
         return Actions(.killAll)
       }
-      if let hurry = hurryTime, now >= hurry, !killedAll {
+      if !killedAll && isTimeToHurry(at: now) {
         hasHurried = true
         return Actions(.hurry)
       }
@@ -181,7 +181,7 @@ public struct Lifecycle: Sendable {
     case (.clearing, .childless):
       return linger(at: now)
     case (.clearing, .tick):
-      if serversRemain, let hurry = hurryTime, now >= hurry, killTime.map({ now < $0 }) ?? true {
+      if serversRemain && isTimeToHurry(at: now) {
         hasHurried = true
         return Actions(.hurry)
       }
@@ -293,6 +293,12 @@ public struct Lifecycle: Sendable {
   /// When the server is to be sent the signal that ends it sooner; nil where there is none, and behind it.
   private var hurryTime: Duration? {
     plan.canHurry && !hasHurried ? killTime.map { $0 - plan.hurryMargin } : nil
+  }
+
+  /// Whether it is time for that, and not yet for the kill.
+  private func isTimeToHurry(at now: Duration) -> Bool {
+    guard let hurryTime, let killTime else { return false }
+    return now >= hurryTime && now < killTime
   }
 
   private var killTime: Duration? { graceEnd.map { $0 - killMargin } }

@@ -78,11 +78,7 @@ extension Supervisor {
     let longest = configuration.lameDuckMax ?? Platform.lameDuckMax
     lifecycle.plan.lameDuck = configuration.lameDuck ?? longest
     lifecycle.plan.quietChance = configuration.lameDuck == nil ? configuration.quietChance : nil
-    // As it is now, unless that was just seen.
-    if let last = lookout.history.lastLook, lookout.nextLook != nil, now - last > .seconds(1) {
-      lookout.look(at: now)
-    }
-    lookout.end()
+    lookout.lookOnceMore(at: now)
     lifecycle.plan.limit = configuration.grace ?? Platform.stopLimit
     lifecycle.plan.busyMax =
       configuration.busyMax ?? (knownServer?.finishesRequests == true ? .seconds(2) : nil)

@@ -9,10 +9,11 @@ than 0.2 times a second, or at all where there is no traffic.
 """
 import argparse
 import os
-import re
 import subprocess
 import sys
 import time
+
+from measures import rest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PORT = "8080"
@@ -27,11 +28,9 @@ CASES = {
 
 
 def look(process):
-    """How often a process has slept, and how long it has run, in nanoseconds."""
-    with open(f"/proc/{process}/status") as file:
-        switches = int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", file.read(), re.MULTILINE)[1])
+    """How often a process has been woken, and how long it has run, in nanoseconds."""
     with open(f"/proc/{process}/schedstat") as file:
-        return switches, int(file.read().split()[0])
+        return rest.switches([process]), int(file.read().split()[0])
 
 
 def main():
@@ -53,8 +52,7 @@ def main():
                                    env=environment)
             started.append(ebb)
             ebb.stdout.readline()
-            with open(f"/proc/{ebb.pid}/task/{ebb.pid}/children") as file:
-                watched[name] = int(file.read().split()[0])
+            watched[name] = rest.children(ebb.pid)[0]
             if load:
                 started.append(subprocess.Popen(
                     ["nsenter", f"--target={watched[name]}", "--net", options.tide, "load", PORT, *load, "--duration", "300s"],

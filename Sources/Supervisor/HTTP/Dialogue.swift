@@ -28,7 +28,7 @@ final class Dialogue {
 
   /// One with a place; its descriptor goes into the loop with this token. `service` is told that it is no client's.
   init(
-    with place: HTTPTarget.Place, request: [UInt8] = [], _ waiter: Waiter, token: Token,
+    with place: HTTPTarget.Place, request: [UInt8], _ waiter: Waiter, token: Token,
     besides service: ServiceSockets
   ) {
     self.place = place
@@ -65,16 +65,11 @@ final class Dialogue {
     switch place {
     case .unix(let path):
       descriptor = FileDescriptor(try checked { clinux_unix_stream() })
-      do throws(Errno) {
-        let fd = descriptor.rawValue
+      try follow { (fd) throws(Errno) in
         // It connects at once or not at all.
         _ = try path.withCString { (path) throws(Errno) in
           try checked { clinux_unix_connect(fd, path.pointer) }
         }
-        try waiter.add(descriptor, token: token, writable: true)
-      } catch {
-        descriptor.close()
-        throw error
       }
     case .loopback(let port): try connect(to: .loopback(port, isIPv6: refusal != nil))
     case .address(let endpoint): try connect(to: endpoint)
@@ -84,17 +79,23 @@ final class Dialogue {
   private func connect(to end: Endpoint) throws(Errno) {
     descriptor = FileDescriptor(
       try checked { socket(end.isIPv6 ? AF_INET6 : AF_INET, clinux_socket_stream_nonblock(), 0) })
-    do throws(Errno) {
-      let fd = descriptor.rawValue
+    try follow { (fd) throws(Errno) in
       do throws(Errno) {
         _ = try checked { clinux_connect_to(fd, end.isIPv6, end.high, end.low, end.port) }
       } catch {
         if error != Errno(EINPROGRESS) { throw error }
       }
+    }
+    var own = end
+    own.port = clinux_local_port(descriptor.rawValue)
+    service.noteProbe(local: end, remote: own)
+  }
+
+  /// Has the descriptor connect, and takes it into the loop; closes it where either cannot be.
+  private func follow(_ connect: (Int32) throws(Errno) -> Void) throws(Errno) {
+    do throws(Errno) {
+      try connect(descriptor.rawValue)
       try waiter.add(descriptor, token: token, writable: true)
-      var own = end
-      own.port = clinux_local_port(fd)
-      service.noteProbe(local: end, remote: own)
     } catch {
       descriptor.close()
       throw error

@@ -36,6 +36,12 @@ final class Lookout {
   /// Begins: traffic may come at once.
   func begin(at now: Duration) { nextLook = now + TrafficHistory.spacing }
 
+  /// A drain begins: a last look, unless there was one just now.
+  func lookOnceMore(at now: Duration) {
+    if let last = history.lastLook, nextLook != nil, now - last > .seconds(1) { look(at: now) }
+    end()
+  }
+
   /// Ends, as the service does, or its drain begins. What was seen is kept.
   func end() {
     nextLook = nil

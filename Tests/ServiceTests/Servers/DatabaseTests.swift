@@ -30,6 +30,39 @@ struct DatabaseTests {
     return String(text.dropLast())
   }
 
+  /// Somebody does this over and over, and hears how often it was done before; a stop begins in the middle of that, once it
+  /// was done so many times, and a second later he leaves. How often it was done.
+  private static func stop(
+    _ run: Running, after enough: Int, _ once: @escaping @Sendable (Int) throws -> Void
+  ) throws -> Int {
+    let worker = Worker()
+    let session = Background {
+      while worker.isToGoOn {
+        try once(worker.count)
+        worker.add()
+      }
+    }
+    try wait(until: "there is traffic") { worker.count >= enough }
+    try run.signal(SIGTERM)
+    usleep(1_000_000)
+    worker.leave()
+    try session.value()
+    return worker.count
+  }
+
+  /// The same with a command on one connection, each of which has to get its own answer.
+  private static func stop(
+    _ run: Running, on port: UInt16, of stage: ServerStage, _ command: String,
+    answered: @escaping @Sendable (Int) -> String
+  ) throws -> Int {
+    let client = try Client("127.0.0.1", port, from: stage.network)
+    return try stop(run, after: 20) { before in
+      let answer = try ask(client, command)
+      guard answer == answered(before + 1) else { throw Unusable("answered \(answer)") }
+      usleep(50_000)
+    }
+  }
+
   @Test(.requires(.root, .namespaces, .tool("redis-server")))
   func `Redis loses nothing that it acknowledged`() throws {
     let stage = try ServerStage()
@@ -38,29 +71,15 @@ struct DatabaseTests {
     let run = try stage.supervise(server, as: "redis", port: 6379)
     let network = stage.network
 
-    let worker = Worker()
-    let session = Background {
-      let client = try Client("127.0.0.1", 6379, from: network)
-      while worker.isToGoOn {
-        let answer = try DatabaseTests.ask(client, "INCR counter")
-        worker.add()
-        guard answer == ":\(worker.count)" else { throw Unusable("answered \(answer)") }
-        usleep(50_000)
-      }
-    }
     let idle = try Client("127.0.0.1", 6379, from: network)
-    try wait(until: "there is traffic") { worker.count >= 20 }
-    try run.signal(SIGTERM)
-    usleep(1_000_000)
-    worker.leave()
-    try session.value()
+    let count = try DatabaseTests.stop(run, on: 6379, of: stage, "INCR counter") { ":\($0)" }
     try stage.expectEnd(of: run, signal: "SIGTERM")
     #expect(idle.read().end == .closed)
 
     try stage.start(server, as: "redis", listeningOn: 6379)
     let client = try Client("127.0.0.1", 6379, from: network)
     try wait(until: "it has loaded its data") { try DatabaseTests.ask(client, "PING") == "+PONG" }
-    #expect(try DatabaseTests.ask(client, "INCR counter") == ":\(worker.count + 1)")
+    #expect(try DatabaseTests.ask(client, "INCR counter") == ":\(count + 1)")
   }
 
   /// A reply that is waited for is a request in progress. A server that finishes by itself what it has begun gets 2 s for it,
@@ -107,22 +126,7 @@ struct DatabaseTests {
   func `memcached answers every command`() throws {
     let stage = try ServerStage()
     let run = try stage.supervise(["memcached", "-u", "memcache", "-l", "127.0.0.1"], port: 11211)
-    let network = stage.network
-    let worker = Worker()
-    let session = Background {
-      let client = try Client("127.0.0.1", 11211, from: network)
-      while worker.isToGoOn {
-        let answer = try DatabaseTests.ask(client, "set key 0 0 1\r\n1")
-        worker.add()
-        guard answer == "STORED" else { throw Unusable("answered \(answer)") }
-        usleep(50_000)
-      }
-    }
-    try wait(until: "there is traffic") { worker.count >= 20 }
-    try run.signal(SIGTERM)
-    usleep(1_000_000)
-    worker.leave()
-    try session.value()
+    _ = try DatabaseTests.stop(run, on: 11211, of: stage, "set key 0 0 1\r\n1") { _ in "STORED" }
     try stage.expectEnd(of: run, signal: "SIGTERM")
   }
 
@@ -133,28 +137,13 @@ struct DatabaseTests {
     let data = try stage.folder("data", for: "www-data")
     let server = ["beanstalkd", "-l", "127.0.0.1", "-b", data, "-f", "0"]
     let run = try stage.supervise(server, as: "www-data", port: 11300)
-    let network = stage.network
-    let worker = Worker()
-    let session = Background {
-      let client = try Client("127.0.0.1", 11300, from: network)
-      while worker.isToGoOn {
-        let answer = try DatabaseTests.ask(client, "put 0 0 60 1\r\na")
-        worker.add()
-        guard answer == "INSERTED \(worker.count)" else { throw Unusable("answered \(answer)") }
-        usleep(50_000)
-      }
-    }
-    try wait(until: "there is traffic") { worker.count >= 20 }
-    try run.signal(SIGTERM)
-    usleep(1_000_000)
-    worker.leave()
-    try session.value()
+    let count = try DatabaseTests.stop(run, on: 11300, of: stage, "put 0 0 60 1\r\na") { "INSERTED \($0)" }
     try stage.expectEnd(of: run, signal: "SIGTERM", exit: .code(143))
 
     try stage.start(server, as: "www-data", listeningOn: 11300)
-    let client = try Client("127.0.0.1", 11300, from: network)
-    let found = try DatabaseTests.ask(client, "peek \(worker.count)")
-    #expect(found.hasPrefix("FOUND \(worker.count) 1"), "\(found)")
+    let client = try Client("127.0.0.1", 11300, from: stage.network)
+    let found = try DatabaseTests.ask(client, "peek \(count)")
+    #expect(found.hasPrefix("FOUND \(count) 1"), "\(found)")
   }
 
   /// Where Debian puts what is not for everybody's PATH.
@@ -184,23 +173,14 @@ struct DatabaseTests {
     }
     #expect(try start("create table events (number int)").finish() == .code(0))
 
-    let worker = Worker()
-    let sessions = Background {
-      while worker.isToGoOn {
-        let insert = try Running(
-          ["psql", "-h", "127.0.0.1", "-U", "postgres", "-qAt"]
-            + ["-c", "insert into events values (\(worker.count)) returning pg_sleep(0.1)"],
-          entering: network.entry)
-        guard try insert.finish() == .code(0) else { throw Unusable(insert.errors.text) }
-        worker.add()
-      }
-    }
     let long = try start("select pg_sleep(600)")
-    try wait(until: "there is traffic") { worker.count >= 10 }
-    try run.signal(SIGTERM)
-    usleep(1_000_000)
-    worker.leave()
-    try sessions.value()
+    let committed = try DatabaseTests.stop(run, after: 10) { before in
+      let insert = try Running(
+        ["psql", "-h", "127.0.0.1", "-U", "postgres", "-qAt"]
+          + ["-c", "insert into events values (\(before)) returning pg_sleep(0.1)"],
+        entering: network.entry)
+      guard try insert.finish() == .code(0) else { throw Unusable(insert.errors.text) }
+    }
     try stage.expectEnd(of: run, signal: "SIGINT")
     #expect(try long.finish() != .code(0))
     #expect(long.errors.text.contains("terminating connection due to administrator command"))
@@ -208,7 +188,7 @@ struct DatabaseTests {
     try stage.start(server, as: "postgres", listeningOn: 5432)
     let count = try start("select count(*) from events")
     #expect(try count.finish() == .code(0))
-    #expect(count.output.text == "\(worker.count)\n")
+    #expect(count.output.text == "\(committed)\n")
   }
 
   /// Transactions on connections that are kept, and on new ones; with pool_mode = session it would wait at INT until the
@@ -269,24 +249,15 @@ struct DatabaseTests {
         ["mariadb", "--no-defaults", "-h", "127.0.0.1", "-N", "-B", "-e", statement], entering: network.entry)
     }
     #expect(try ask("create database test; create table test.events (number int)").finish() == .code(0))
-    let worker = Worker()
-    let sessions = Background {
-      while worker.isToGoOn {
-        let insert = try ask("insert into test.events values (\(worker.count)); select sleep(0.1)")
-        guard try insert.finish() == .code(0) else { throw Unusable(insert.errors.text) }
-        worker.add()
-      }
+    let committed = try DatabaseTests.stop(run, after: 10) { before in
+      let insert = try ask("insert into test.events values (\(before)); select sleep(0.1)")
+      guard try insert.finish() == .code(0) else { throw Unusable(insert.errors.text) }
     }
-    try wait(until: "there is traffic") { worker.count >= 10 }
-    try run.signal(SIGTERM)
-    usleep(1_000_000)
-    worker.leave()
-    try sessions.value()
     try stage.expectEnd(of: run, signal: "SIGTERM")
 
     try stage.start(server, as: "mysql", listeningOn: 3306)
     let count = try ask("select count(*) from test.events")
     #expect(try count.finish() == .code(0))
-    #expect(count.output.text == "\(worker.count)\n")
+    #expect(count.output.text == "\(committed)\n")
   }
 }

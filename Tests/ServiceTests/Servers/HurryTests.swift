@@ -3,13 +3,16 @@ import Testing
 
 /// A graceful stop that lasts as long as a client likes.
 @Suite struct `A client that never leaves` {
-  /// nginx, and a client that reads a large file, ten bytes a second.
-  private func start(_ options: [String]) throws -> (stage: ServerStage, run: Running, client: Client) {
+  /// nginx, or a shell that has started it, and a client that reads a large file, a thousand bytes a second.
+  private func start(_ options: [String], behindShell: Bool = false) throws -> (
+    stage: ServerStage, run: Running, client: Client
+  ) {
     let stage = try ServerStage()
     let file = try stage.folder.write("large", "")
     #expect(truncate(file, 1 << 30) == 0)
+    let nginx = try stage.nginx("nginx", location: "root \(stage.path); limit_rate 1k;")
     let run = try stage.supervise(
-      try stage.nginx("nginx", location: "root \(stage.path); limit_rate 1k;"), options: options,
+      behindShell ? ["sh", "-c", "\(nginx.joined(separator: " ")); true"] : nginx, options: options,
       inKubernetes: false)
     let client = try Client("127.0.0.1", 8080, from: stage.network)
     try client.request("/large", closing: true)
@@ -52,19 +55,7 @@ import Testing
 
   @Test(.requires(.root, .namespaces, .tool("nginx")))
   func `holds a server that a shell left behind no longer than that`() throws {
-    let stage = try ServerStage()
-    let file = try stage.folder.write("large", "")
-    #expect(truncate(file, 1 << 30) == 0)
-    let nginx = try stage.nginx("nginx", location: "root \(stage.path); limit_rate 1k;")
-    let run = try stage.supervise(
-      ["sh", "-c", "\(nginx.joined(separator: " ")); true"],
-      options: ["--grace", "6s", "--busy-max", "500ms"],
-      inKubernetes: false)
-    let client = try Client("127.0.0.1", 8080, from: stage.network)
-    try client.request("/large", closing: true)
-    try wait(until: "it is answered") {
-      try stage.network.connections(of: 8080).joined().contains("bytes_acked:")
-    }
+    let (_, run, client) = try start(["--grace", "6s", "--busy-max", "500ms"], behindShell: true)
     try run.signal(SIGTERM)
     #expect(try run.finish() == .code(143), "\(run.errors.text)")
     #expect(run.errors.text.contains("hurrying: SIGTERM to pid"), "\(run.errors.text)")
