@@ -24,7 +24,7 @@ struct JobTests {
     return run.output.text
   }
 
-  /// Starts a worker under ebb as in Kubernetes, and stops it in the middle of its first job, of 4 s.
+  /// Starts a worker under ebb as in Kubernetes, and stops it in the middle of its first job, of 6 s.
   private func stopInTheMiddle(
     _ words: [String], environment: [String: String], queue: Queue
   ) throws {
@@ -32,7 +32,7 @@ struct JobTests {
     let worker = try Running(
       words, environment: environment.merging(["KUBERNETES_SERVICE_HOST": "10.0.0.1"]) { $1 },
       entering: stage.network.entry)
-    _ = try run(queue.add("first", 4), environment: environment)
+    _ = try run(queue.add("first", 6), environment: environment)
     try wait(until: "the first job has begun") { (worker.output.text + worker.errors.text).contains("first") }
     try worker.signal(SIGTERM)
     // While it drains, and when it is told to stop.
@@ -51,8 +51,8 @@ struct JobTests {
     [try Binary.ebb.path(), "--verbose", "--ready-when", "alive", "--"] + words
   }
 
-  /// As k8s/worker.yaml has it, but for where Redis is. Without its EBB_ON_DRAIN Celery can lose what is queued in the
-  /// second after TERM.
+  /// As k8s/worker.yaml has it, but for where Redis is. Without its --on-drain Celery can lose what is queued in the second
+  /// after TERM.
   @Test(.requires(.root, .namespaces, .tool("celery"), .tool("redis-server"), .pythonModule("yaml")))
   func `Celery finishes its job and takes no other`() throws {
     try stage.folder.write(
